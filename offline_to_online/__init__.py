@@ -1,0 +1,1 @@
+"""From logged robot episodes to a fine-tuned policy that earned its place."""
