@@ -1,0 +1,135 @@
+"""The manifest: every field, no other, and each error says which and what is near."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from offline_to_online.dataset.files import file_sha256
+from offline_to_online.dataset.hashes import verify_hashes
+from offline_to_online.dataset.manifest import FIELDS, Manifest, load_manifest
+from offline_to_online.dataset.spec import ActionSchema, Dimension
+from offline_to_online.errors import DataError, ManifestError
+from offline_to_online.plugins import module_for
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+Make = Callable[..., Manifest]
+
+
+def test_what_it_says_comes_back(make_manifest: Make, fields: Callable[..., dict[str, Any]]) -> None:
+    """A manifest read from YAML gives the same fields again."""
+    assert make_manifest().to_json() == fields()
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_every_field_is_required(make_manifest: Make, field: str) -> None:
+    """A missing field is named."""
+    with pytest.raises(ManifestError, match=f"missing field {field} "):
+        make_manifest(**{field: None})
+
+
+def test_an_unknown_field_gets_the_nearest_name(make_manifest: Make) -> None:
+    """A misspelt field is refused with the one that was meant."""
+    with pytest.raises(ManifestError, match=r"unknown field 'episode_horizn'.*did you mean 'episode_horizon'\?"):
+        make_manifest(episode_horizn=50)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"episode_horizon": 2.5}, "episode_horizon is 2.5"),
+        ({"episode_horizon": 0}, "episode_horizon is 0"),
+        ({"control_rate_hz": "fast"}, "control_rate_hz is 'fast'"),
+        ({"operators": "expert"}, "operators is 'expert'"),
+        ({"operators": ["a", "a"]}, "different names"),
+        ({"licence": ""}, "licence is ''"),
+        ({"reward_source": "robt"}, "did you mean 'robot'"),
+        ({"hashes": {"a.hdf5": "123"}}, "64 hexadecimal digits"),
+        ({"hashes": {}}, "hashes is {}"),
+        ({"split": {"train": 0.6, "calibration": 0.2, "heldout": 0.3, "stratify": "none"}}, "sum to 1.1"),
+        ({"split": {"train": 1.0, "calibration": 0.0, "heldout": 0.0, "stratify": "none"}}, "heldout above 0"),
+        ({"split": {"train": 0.8, "heldout": 0.2, "stratify": "none"}}, "missing field calibration"),
+        ({"observation_schema": {"dimensions": []}}, "no dimensions"),
+        ({"observation_schema": {"dimensions": [{"name": "a", "unit": "m", "low": 1, "high": 0}]}}, "not below"),
+        ({"observation_schema": {"dimensions": [{"name": "a", "low": 0, "high": 1}]}}, "unit"),
+    ],
+)
+def test_an_impossible_value_is_named(make_manifest: Make, changes: dict[str, Any], said: str) -> None:
+    """Each error is one line with the value and what would do."""
+    with pytest.raises(ManifestError, match=said) as caught:
+        make_manifest(**changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_discrete_action_is_refused(make_manifest: Make, fields: Callable[..., dict[str, Any]]) -> None:
+    """The action schema names its kind, and only a vector is supported yet."""
+    schema = fields()["action_schema"] | {"kind": "discrete"}
+    with pytest.raises(ManifestError, match=r"kind is 'discrete'.*only vector"):
+        make_manifest(action_schema=schema)
+
+
+@pytest.mark.parametrize("content", [None, "a: [", "- a", ""])
+def test_a_broken_file_is_one_line(tmp_path: Path, content: str | None) -> None:
+    """No file, no YAML, no mapping: each is said in one line with the file's name."""
+    path = tmp_path / "broken.yaml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ManifestError, match=r"broken\.yaml") as caught:
+        load_manifest(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_hash_is_of_the_content(tmp_path: Path, fields: Callable[..., dict[str, Any]], make_manifest: Make) -> None:
+    """Order and layout of the YAML change nothing; a bound does."""
+    path = tmp_path / "again.yaml"
+    path.write_text("# reordered\n" + yaml.safe_dump(dict(reversed(fields().items())), default_flow_style=True))
+    assert load_manifest(path).sha256 == make_manifest().sha256
+    assert make_manifest(episode_horizon=21).sha256 != make_manifest().sha256
+
+
+def test_hashes_hold_or_are_refused(tmp_path: Path, make_manifest: Make) -> None:
+    """A changed file and a file that is not named are refused, with expected and found."""
+    path = tmp_path / "log.hdf5"
+    path.write_text("x")
+    right = file_sha256(path)
+    assert verify_hashes(path, make_manifest(hashes={"log.hdf5": right})) == {"log.hdf5": right}
+    with pytest.raises(ManifestError, match=f"found {right}.*expected {'0' * 64}"):
+        verify_hashes(path, make_manifest(hashes={"log.hdf5": "0" * 64}))
+    with pytest.raises(ManifestError, match=r"no hash of log.hdf5.*did you mean 'log.h5'"):
+        verify_hashes(path, make_manifest(hashes={"log.h5": right}))
+
+
+def test_lengths_and_operators_are_held_against_it(make_manifest: Make) -> None:
+    """Empty, too long, and a stranger."""
+    manifest = make_manifest()
+    for steps, said in ((0, "empty"), (21, "the horizon is 20")):
+        with pytest.raises(DataError, match=said):
+            manifest.require_length(steps, where="episode 3")
+    with pytest.raises(DataError, match=r"'expart'.*did you mean 'expert'"):
+        manifest.require_operator("expart", where="episode 3")
+
+
+def test_it_must_agree_with_its_robot(make_manifest: Make) -> None:
+    """A unit that is not the robot's is named with the dimension."""
+    manifest = make_manifest()
+    manifest.require_robot(action=manifest.action, observation=manifest.observation, control_rate_hz=10)
+    other = ActionSchema(dimensions=(Dimension(name="push", unit="kN", low=-1, high=1),))
+    with pytest.raises(ManifestError, match=r"push \[-1, 1\] N .*has push \[-1, 1\] kN"):
+        manifest.require_robot(action=other, observation=manifest.observation, control_rate_hz=10)
+    with pytest.raises(ManifestError, match=r"control_rate_hz is 10"):
+        manifest.require_robot(action=manifest.action, observation=manifest.observation, control_rate_hz=25)
+    with pytest.raises(ManifestError, match=r"2 dimensions.*has 1"):
+        manifest.require_robot(action=manifest.action, observation=other, control_rate_hz=10)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "data" / "manifests").glob("*.yaml")), ids=lambda p: p.stem)
+def test_the_manifests_here_are_whole(path: Path) -> None:
+    """Every manifest in the repository loads, is called what its file is called, and agrees with its robot."""
+    manifest = load_manifest(path)
+    assert manifest.name == path.stem
+    spec = module_for("robots", manifest.robot).SPEC
+    manifest.require_robot(action=spec.action, observation=spec.observation, control_rate_hz=spec.control_rate_hz)
