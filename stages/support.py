@@ -1,0 +1,39 @@
+"""Fit the support estimator on the train split, calibrate its two thresholds, and report coverage by region.
+
+reads   data/episodes
+writes  models/support/estimator/, models/support/calibration.json, data/support/
+run     dvc repro support
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from offline_to_online.dataset.files import write_json
+from offline_to_online.dataset.store import load_episodes
+from offline_to_online.errors import one_line
+from offline_to_online.params import load_params
+from offline_to_online.plugins import module_for
+from offline_to_online.support.calibration import calibrate
+from offline_to_online.support.estimator import SupportEstimator
+from offline_to_online.support.regions import coverage
+
+
+@one_line
+def main() -> None:
+    """Fit, calibrate, and print both thresholds."""
+    params, folder = load_params(), Path("data/episodes")
+    train, held_back = load_episodes(folder, "train"), load_episodes(folder, "calibration")
+    estimator = SupportEstimator.fit(train, params.support)
+    calibration = calibrate(estimator, held_back, train, params.calibration.alpha)
+    estimator.save(Path("models/support/estimator"))
+    calibration.save(Path("models/support/calibration.json"))
+    write_json(Path("data/support/coverage.json"), coverage(train, module_for("robots", params.robot)))
+    print(
+        f"support: {calibration.method} on {calibration.episodes} episodes, alpha {calibration.alpha:g}: "
+        f"step threshold {calibration.step_threshold:.3f}, episode threshold {calibration.episode_threshold:.3f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

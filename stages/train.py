@@ -1,0 +1,69 @@
+"""Train one policy of params.yaml on the train split.
+
+reads   data/episodes; offline RL also models/support/estimator, which must exist before it
+writes  models/<policy>/: policy.safetensors, learner.safetensors, card.json, metrics.json, curves.csv
+run     dvc repro train@<policy>
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from offline_to_online.dataset.files import write_json
+from offline_to_online.dataset.store import load_episodes
+from offline_to_online.errors import one_line
+from offline_to_online.learning.learner import Normaliser, save_state
+from offline_to_online.learning.replay import Replay
+from offline_to_online.learning.training import train
+from offline_to_online.params import ESTIMATOR, load_params
+from offline_to_online.plugins import module_for
+from offline_to_online.progress import progress
+from offline_to_online.support.estimator import SupportEstimator
+
+
+@one_line
+def main() -> None:
+    """Train, export, and print the last losses."""
+    params, name = load_params(), sys.argv[1]
+    config, folder = params.algorithm_config(name), Path("models") / name
+    algorithm = module_for("algorithms", params.policies[name].algorithm)
+    schemas = module_for("robots", params.robot).SPEC
+    episodes = load_episodes(Path("data/episodes"), "train")
+    learner = algorithm.make(
+        config,
+        observation=schemas.observation,
+        action=schemas.action,
+        normaliser=Normaliser.from_episodes(episodes),
+        seed=params.seed,
+    )
+    replay = Replay(schemas.observation.size, schemas.action.size)
+    replay.extend(episodes)
+    with progress(f"training {name}") as tell:
+        curve = train(
+            learner,
+            replay,
+            updates=config.updates,
+            batch_size=config.batch_size,
+            generator=torch.Generator().manual_seed(params.seed),
+            progress=tell,
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    learner.export(folder / "policy.safetensors")
+    save_state(folder / "learner.safetensors", learner.state())
+    card = {"algorithm": params.policies[name].algorithm, "config": asdict(config), "seed": params.seed}
+    card |= {"episodes": len(episodes), "steps": len(replay), "pessimism": algorithm.PESSIMISM}
+    if algorithm.NEEDS_SUPPORT:
+        card["estimator_sha256"] = SupportEstimator.load(Path(ESTIMATOR)).sha256
+    write_json(folder / "card.json", card)
+    write_json(folder / "metrics.json", curve[-1] if curve else {"update": 0})
+    pd.DataFrame(curve).to_csv(folder / "curves.csv", index=False, lineterminator="\n")
+    print(f"train {name}: {config.updates} updates on {len(episodes)} episodes, {len(replay)} steps")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""Check what was logged against its manifest, and freeze the split.
+
+reads   the data set's file where it lies, data/manifests/<name>.yaml
+writes  data/episodes/ (transitions.parquet, episodes.parquet, split.json, validation.json, acceptance.json)
+run     dvc repro validate
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from offline_to_online.dataset.manifest import load_manifest
+from offline_to_online.dataset.validation import validate
+from offline_to_online.errors import one_line
+from offline_to_online.params import load_params
+from offline_to_online.plugins import module_for
+
+
+@one_line
+def main() -> None:
+    """Validate, write, and print how many episodes passed."""
+    params = load_params()
+    manifest, robot = load_manifest(params.dataset.manifest), module_for("robots", params.robot)
+    manifest.require_robot(
+        action=robot.SPEC.action, observation=robot.SPEC.observation, control_rate_hz=robot.SPEC.control_rate_hz
+    )
+    summary = validate(
+        path=Path(params.dataset.path),
+        format_name=None if params.dataset.format == "auto" else params.dataset.format,
+        manifest=manifest,
+        label=robot.label,
+        seed=params.seed,
+        folder=Path("data/episodes"),
+    )
+    print(f"validate: {summary['episodes']} episodes, {summary['steps']} steps, accepted")
+
+
+if __name__ == "__main__":
+    main()
