@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from offline_to_online.dataset.files import write_json
 from offline_to_online.dataset.store import load_episodes
 from offline_to_online.errors import one_line
@@ -16,6 +18,7 @@ from offline_to_online.params import load_params
 from offline_to_online.plugins import module_for
 from offline_to_online.support.calibration import calibrate
 from offline_to_online.support.estimator import SupportEstimator
+from offline_to_online.support.plots import logged_frame, write_plots
 from offline_to_online.support.regions import coverage
 
 
@@ -29,6 +32,11 @@ def main() -> None:
     estimator.save(Path("models/support/estimator"))
     calibration.save(Path("models/support/calibration.json"))
     write_json(Path("data/support/coverage.json"), coverage(train, module_for("robots", params.robot)))
+    heldout = load_episodes(folder, "heldout")
+    observations = np.concatenate([e.observations[:-1] for e in heldout])
+    actions = np.concatenate([e.actions for e in heldout])
+    logged = logged_frame(estimator.distance(observations, actions), estimator.log_prob(observations, actions))
+    write_plots(logged, calibration, Path("data/support"), title="held-out episodes against the train split")
     print(
         f"support: {calibration.method} on {calibration.episodes} episodes, alpha {calibration.alpha:g}: "
         f"step threshold {calibration.step_threshold:.3f}, episode threshold {calibration.episode_threshold:.3f}"
