@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,6 +13,7 @@ from offline_to_online.errors import ParameterError, SupportError
 from offline_to_online.evaluation.guard import Guard
 from offline_to_online.evaluation.rollout import Acts, Rollout, run_episode
 from offline_to_online.learning.policy import Policy, RandomPolicy
+from offline_to_online.learning.training import one_thread
 from offline_to_online.plugins import module_for
 from offline_to_online.robots import Dynamics, RobotSpec, Task
 from offline_to_online.support.calibration import Calibration
@@ -142,7 +142,7 @@ def _one_by_one(work: _Work, tasks: Sequence[Task]) -> Iterator[list[Rollout]]:
     module = module_for("robots", work.robot)
     policy = load_policy(work.policy, module.SPEC)
     guard = Guard(module, *(load_support(work.support) if work.support else ()))
-    with _one_thread():
+    with one_thread():
         robot = module.make(work.dynamics)
         try:
             for task in tasks:
@@ -160,16 +160,3 @@ def _prepared(
         return load_policy(work.policy, spec, seed=task.seed), None
     policy.exploration_scale = work.exploration_scale
     return policy, None if work.explore_seed is None else np.random.default_rng([work.explore_seed, task.seed])
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums of one thread are the same here and in every worker."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -1,0 +1,1 @@
+"""What is learned from logged and online episodes: replay, policies, learners."""

@@ -1,0 +1,1 @@
+"""Learning algorithms: one file is one algorithm (see ``learning/learner.py`` for what it gives)."""

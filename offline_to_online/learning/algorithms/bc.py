@@ -1,0 +1,67 @@
+"""Behaviour cloning: do what the operators did. Trained and reported before anything cleverer.
+
+Minimises E[(a - pi(s))^2] over logged pairs; the policy is deterministic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from offline_to_online.dataset.spec import ActionSchema, ObservationSchema
+from offline_to_online.learning.algorithms import _d3rlpy
+from offline_to_online.learning.algorithms._flat_adam import FlatAdamFactory
+from offline_to_online.learning.learner import Learner, Normaliser, check_ranges
+
+NEEDS_SUPPORT = False
+PESSIMISM = "none is needed: behaviour cloning estimates no values and repeats what the operators did"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Settings of behaviour cloning.
+
+    Attributes:
+        updates: gradient steps of the offline training.
+        batch_size: transitions per gradient step.
+        learning_rate: of Adam.
+        hidden_units: width of each hidden layer (ReLU).
+        exploration_std: standard deviation of exploring actions, as a share of half of each action's range.
+    """
+
+    updates: int = 5000
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    hidden_units: tuple[int, ...] = (256, 256)
+    exploration_std: float = 0.1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden_units", tuple(self.hidden_units))  # YAML gives a list
+        check_ranges(
+            self,
+            updates=(0, 10**9),
+            batch_size=(1, 10**6),
+            learning_rate=(1e-8, 1.0),
+            hidden_units=(1, 10**5),
+            exploration_std=(0.0, 1.0),
+        )
+
+
+def make(
+    config: Config, *, observation: ObservationSchema, action: ActionSchema, normaliser: Normaliser, seed: int
+) -> Learner:
+    """A learner with weights drawn from the seed; the global random state stays as it is."""
+    return _d3rlpy.D3rlpyLearner(
+        lambda: _parts(config), observation=observation, action=action, normaliser=normaliser, seed=seed
+    )
+
+
+def _parts(config: Config) -> _d3rlpy.Parts:
+    actor = FlatAdamFactory()
+    algo = _d3rlpy.d3rlpy().algos.BCConfig(
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        policy_type="deterministic",
+        encoder_factory=_d3rlpy.encoder(config.hidden_units),
+        optim_factory=actor,
+    )
+    return _d3rlpy.Parts(algo=algo.create(device="cpu:0"), actor=actor, exploration_std=config.exploration_std)

@@ -1,0 +1,165 @@
+"""What every learning algorithm is to this project, and what all of them share.
+
+An algorithm is one file in ``algorithms/``. It gives:
+
+    Config            frozen, keyword-only dataclass: every setting with its unit
+    NEEDS_SUPPORT     whether it may be trained only after the support audit's estimator exists
+    PESSIMISM         one sentence: what keeps its values honest where the data is silent
+    make(config, *, observation, action, normaliser, seed) -> Learner
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from offline_to_online.dataset.episode import Episode
+from offline_to_online.dataset.files import replacing
+from offline_to_online.dataset.spec import Array
+from offline_to_online.errors import ParameterError, PolicyError, TrainingError
+from offline_to_online.learning.replay import Batch
+
+CONSTANT_STD = 1e-6
+SMALLEST_STD = 1e-3
+
+
+class Learner(Protocol):
+    """A policy that can still learn; the same ``update`` offline and online."""
+
+    def update(self, batch: Batch) -> dict[str, float]:
+        """One gradient step; the losses by name.
+
+        Raises:
+            TrainingError: the batch or a gradient is not finite; the learner is as it was before.
+        """
+
+    def act(self, observations: Array) -> Array:
+        """Greedy actions, float32 (N, A), in robot units, for observations (N, O)."""
+
+    def explore(self, observations: Array, rng: np.random.Generator) -> Array:
+        """Exploring actions, float32 (N, A), inside the bounds."""
+
+    def scale_learning_rates(self, *, actor: float = 1.0, critic: float = 1.0) -> None:
+        """Set the rates to these multiples of the configured ones; 0 freezes the weights.
+
+        The schedule and the warm-up of an online run go through here. An algorithm without a critic
+        ignores ``critic``.
+        """
+
+    def state(self) -> dict[str, Tensor]:
+        """All that continuing bit for bit needs, as independent copies."""
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from a state of a learner of the same configuration.
+
+        Raises:
+            PolicyError: the state is of another algorithm or size.
+        """
+
+    def export(self, path: Path) -> None:
+        """Write the policy as it stands to ``policy.safetensors`` at ``path``, in one step."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Normaliser:
+    """Brings observations to mean 0 and deviation 1.
+
+    Attributes:
+        mean: float32, shape (O,), in observation units.
+        std: float32, shape (O,), in observation units, above 0.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def from_episodes(cls, episodes: Sequence[Episode]) -> Normaliser:
+        """From the observations that a decision was taken on (the last of an episode is none).
+
+        A deviation is at least 1e-3 units, and 1 for a dimension that never moved, lest a small move of
+        it online drown all others.
+
+        Raises:
+            TrainingError: there are no episodes.
+        """
+        if not episodes:
+            raise TrainingError("no episodes to normalise by", limit="at least 1", remedy="check the train split")
+        rows = np.concatenate([episode.observations[:-1] for episode in episodes]).astype(np.float64)
+        std = rows.std(axis=0)
+        std = np.where(std < CONSTANT_STD, 1.0, np.maximum(std, SMALLEST_STD))
+        return cls(mean=_float32(rows.mean(axis=0)), std=_float32(std))
+
+    @classmethod
+    def identity(cls, size: int) -> Normaliser:
+        """One that changes nothing."""
+        return cls(mean=torch.zeros(size), std=torch.ones(size))
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Normaliser:
+        """The inverse of ``to_tensors``."""
+        return cls(mean=tensors["observation.mean"].clone(), std=tensors["observation.std"].clone())
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """``observation.mean`` and ``observation.std``, as a policy file holds them."""
+        return {"observation.mean": self.mean.clone(), "observation.std": self.std.clone()}
+
+    def apply(self, observations: Tensor) -> Tensor:
+        """Observations (N, O) normalised, as a new tensor."""
+        # The same two operations in the same order as in Policy, so that both act alike to the last bit.
+        return observations.sub(self.mean).div_(self.std)
+
+
+def save_state(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Write a learner's state as safetensors, in one step; the same state gives the same bytes."""
+    content = safetensors.torch.save({name: tensor.contiguous() for name, tensor in sorted(state.items())})
+    with replacing(path) as partial:
+        partial.write_bytes(content)
+
+
+def load_state(path: Path) -> dict[str, Tensor]:
+    """The state that ``save_state`` wrote. Nothing is unpickled.
+
+    Raises:
+        PolicyError: no such file, or no safetensors file.
+    """
+    try:
+        return safetensors.torch.load(path.read_bytes())
+    except OSError as error:
+        raise PolicyError(
+            f"cannot read the learner: {error.strerror}", where=str(path), remedy="train it, or check the path"
+        ) from error
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise PolicyError(
+            f"this is no safetensors file: {error}", where=str(path), remedy="train the learner again"
+        ) from error
+
+
+def check_ranges(config: Any, **ranges: tuple[float, float]) -> None:
+    """Refuse a setting outside its closed range ``name=(low, high)``.
+
+    Raises:
+        ParameterError: the first one outside, with its range.
+    """
+    owner = type(config).__module__.rpartition(".")[2]
+    for name, (low, high) in ranges.items():
+        value = getattr(config, name)
+        for number in value if isinstance(value, tuple) else (value,):
+            if not low <= number <= high:
+                raise ParameterError(
+                    f"{name} is {value}",
+                    where=owner,
+                    limit=f"{low:g} to {high:g}",
+                    remedy=f"mend {owner}.{name} in params.yaml",
+                )
+
+
+def _float32(array: Array) -> Tensor:
+    return torch.from_numpy(array.astype(np.float32))
