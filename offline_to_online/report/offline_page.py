@@ -1,0 +1,187 @@
+"""The offline report: what was logged, what was learned from it, where the data supports it, and what is handed off."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from offline_to_online.dataset.files import read_json
+from offline_to_online.dataset.manifest import load_manifest
+from offline_to_online.evaluation.handoff import HandoffSources
+from offline_to_online.plugins import module_for
+from offline_to_online.report.page import words, write_page
+from offline_to_online.report.plots import Interval, histograms, intervals
+from offline_to_online.robots import Dynamics
+
+CONTENTS = (
+    ("table", "Aligned table"),
+    ("panel", "Panel results"),
+    ("failures", "Failures"),
+    ("support", "Support audit"),
+    ("regions", "Regions"),
+    ("card", "Experiment card"),
+    ("names", "Five names"),
+    ("hashes", "Hashes"),
+)
+CONDITIONS = ("nominal", "shifted", "dynamics")
+
+
+def write_offline_report(
+    path: Path, *, sources: HandoffSources, handoff: Mapping[str, Any], coverage: Path | None = None
+) -> None:
+    """Write one self-contained HTML page; the same sources give the same bytes.
+
+    Args:
+        path: ``data/report/index.html``.
+        sources: where everything lies; the same that the handoff was made from.
+        handoff: the record that ``write_handoff`` returned.
+        coverage: the data's coverage by region (``data/support/coverage.json``), if there is one.
+
+    Raises:
+        DataError: a file is missing or broken.
+    """
+    names = sorted(sources.evaluations, key=lambda n: (n != "bc", n))
+    evaluations = {n: read_json(sources.evaluations[n] / "metrics.json") for n in names}
+    audits = {n: read_json(sources.audits[n] / "metrics.json") for n in names}
+    actions = {n: pd.read_parquet(sources.audits[n] / "actions.parquet") for n in names}
+    results = panel_results(evaluations)
+    module = module_for("robots", sources.robot)
+    manifest = load_manifest(sources.manifest)
+    context = {
+        "title": f"From logs to a policy: {words(sources.robot)}",
+        "kicker": f"Offline report on the data set {manifest.name}",
+        "contents": CONTENTS,
+        "handoff": handoff,
+        "evaluations": evaluations,
+        "results": results,
+        "panel_figure": panel_figure(results),
+        "failures": failure_table(results),
+        "audits": audits,
+        "figures": {n: support_figures(n, actions[n], handoff["calibration"]) for n in names},
+        "regions": region_table(audits, read_json(coverage) if coverage else {}),
+        "coverage": read_json(coverage) if coverage else {},
+        "spec": module.SPEC,
+        "manifest": manifest,
+        "perturbations": perturbations(module, evaluations["bc"]),
+        "hashes": hashes(handoff),
+    }
+    write_page(path, "offline.html.j2", context)
+
+
+def panel_results(evaluations: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A row per condition and policy, with the numbers of ``metrics.json``."""
+    return [
+        {
+            "condition": condition,
+            "policy": name,
+            **(metrics if condition == "nominal" else metrics["perturbed"][condition]),
+        }
+        for condition in CONDITIONS
+        for name, metrics in evaluations.items()
+        if condition == "nominal" or condition in metrics["perturbed"]
+    ]
+
+
+def panel_figure(results: list[dict[str, Any]]) -> Markup:
+    """Success with its interval, policies side by side under each condition."""
+    points = [
+        Interval(
+            row=row["condition"],
+            series=row["policy"],
+            value=row["success_rate"],
+            low=row["success_interval"][0],
+            high=row["success_interval"][1],
+        )
+        for row in results
+    ]
+    said = "; ".join(f"{p.series} {p.row} {p.value:.2f} from {p.low:.2f} to {p.high:.2f}" for p in points)
+    return intervals("panel", points, label="success rate, 95 % interval", alt=f"Success rate on the panel: {said}")
+
+
+def failure_table(results: list[dict[str, Any]]) -> list[tuple[str, list[int]]]:
+    """Kinds of failure, most frequent first, each with its count in every row of the panel results."""
+    names = {kind for row in results for kind in row["failures"]}
+    table = [(kind, [int(row["failures"].get(kind, 0)) for row in results]) for kind in names]
+    return sorted(table, key=lambda row: (-sum(row[1]), row[0]))
+
+
+def support_figures(name: str, actions: pd.DataFrame, calibration: Mapping[str, Any]) -> list[Markup]:
+    """Distances and log-probabilities of every proposal of a policy on held-out states, against the data's own."""
+    parts = {mode: actions[actions["mode"] == mode] for mode in ("data", "greedy", "exploring")}
+    parts = {mode: part for mode, part in parts.items() if len(part)}
+    marks = {"step threshold": calibration["step_threshold"], "episode threshold": calibration["episode_threshold"]}
+    medians = ", ".join(f"{mode} {part['distance'].median():.3f}" for mode, part in parts.items())
+    likely = ", ".join(f"{mode} {part['log_prob'].median():.2f}" for mode, part in parts.items())
+    return [
+        histograms(
+            f"distance-{name}",
+            {mode: part["distance"].to_numpy(dtype=float) for mode, part in parts.items()},
+            label="distance to the data",
+            alt=f"Support distances of {name} against the data's; medians: {medians}",
+            marks=marks,
+        ),
+        histograms(
+            f"logprob-{name}",
+            {mode: part["log_prob"].to_numpy(dtype=float) for mode, part in parts.items()},
+            label="behaviour log-probability (nats)",
+            alt=f"Behaviour log-probabilities of {name}'s actions against the data's; medians: {likely}",
+        ),
+    ]
+
+
+def region_table(audits: Mapping[str, Mapping[str, Any]], coverage: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row per region: the data's share of it, and per policy its share of proposals, and how many lie outside."""
+    names = sorted({name for audit in audits.values() for name in audit["regions"]} | set(coverage.get("regions", {})))
+    missing = set(coverage.get("unsupported", ())).union(*(a.get("unsupported_regions", ()) for a in audits.values()))
+    return [
+        {
+            "name": name,
+            "supported": name not in missing,
+            "episodes": coverage.get("regions", {}).get(name, {}).get("episodes"),
+            "data_share": _first(coverage.get("regions", {}).get(name, {}).get("step_share"), name, audits),
+            "policies": {policy: audit["regions"].get(name) for policy, audit in audits.items()},
+        }
+        for name in names
+    ]
+
+
+def _first(share: float | None, region: str, audits: Mapping[str, Mapping[str, Any]]) -> float | None:
+    found = (audit["regions"].get(region, {}).get("data_share") for audit in audits.values())
+    return share if share is not None else next((s for s in found if s is not None), None)
+
+
+def perturbations(module: Any, metrics: Mapping[str, Any]) -> dict[str, str]:
+    """What each perturbed condition changes, in words: the robot's own for the resets, the numbers for the dynamics."""
+    shifted = (inspect.getdoc(module.shift_task) or "").split("\n\n")[0].replace("\n", " ")
+    said = {"shifted": shifted or "resets and goals outside the recorded range"}
+    played = metrics["perturbed"].get("dynamics", {}).get("dynamics") or metrics.get("dynamics") or {}
+    return said | {"dynamics": changes(played)}
+
+
+def changes(dynamics: Mapping[str, Any]) -> str:
+    """How dynamics differ from the logged robot's: ``action gain 0.5``."""
+    usual = asdict(Dynamics())
+    odd = [f"{words(key)} {value:g}" for key, value in sorted(dynamics.items()) if usual.get(key) != value]
+    return ", ".join(odd) or "unchanged"
+
+
+def hashes(handoff: Mapping[str, Any]) -> dict[str, str]:
+    """Everything that the page rests on, by hash."""
+    return {
+        "handoff": handoff["handoff_sha256"],
+        f"policy {handoff['chosen']}": handoff["policy_sha256"],
+        "panel": handoff["evaluation_artifact"]["panel_sha256"],
+        "manifest": handoff["manifest_sha256"],
+        "episodes": handoff["episodes_sha256"],
+        "split": handoff["split_sha256"],
+        "support estimator": handoff["support_estimator"]["sha256"],
+        "calibration": handoff["calibration"]["sha256"],
+        "evaluation": handoff["evaluation_artifact"]["sha256"],
+        "audit": handoff["audit"]["sha256"],
+    }

@@ -1,0 +1,158 @@
+"""The online report: what the run tried, what it spent, what the gates said, and what the champion is worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from offline_to_online.dataset.spec import Array
+from offline_to_online.online.run import CERTIFY
+from offline_to_online.report.offline_page import changes, panel_figure, panel_results
+from offline_to_online.report.online_run import (
+    RunRecord,
+    aligned_rows,
+    budgets,
+    read_run,
+    round_rows,
+    spent,
+    verdict_rows,
+)
+from offline_to_online.report.page import words, write_page
+from offline_to_online.report.plots import Course, courses
+
+WINDOW = 20
+CONTENTS = (
+    ("course", "Episodes"),
+    ("rounds", "Rounds"),
+    ("verdicts", "Verdicts"),
+    ("table", "Aligned table"),
+    ("final", "Champion and baseline"),
+    ("spent", "Spent"),
+    ("evidence", "Evidence"),
+)
+
+
+def write_online_report(folder: Path) -> Path:
+    """Write ``report.html`` into a run's folder, from what lies there; the path.
+
+    A run that is halted or still goes on gets a report of what there is.
+
+    Raises:
+        RunError: it is no run.
+        DataError: a file of the run is broken.
+    """
+    run, path = read_run(folder), folder / "report.html"
+    judged = {side: metrics for side, metrics in run.final.items() if metrics}
+    results = [{**row, "condition": _condition(row["condition"])} for row in panel_results(judged)]
+    context = {
+        "title": f"Online run {run.facts['run']}: {words(run.facts['robot'])}",
+        "kicker": f"Robot tuned on: {changes(run.facts['dynamics'])} · seed {run.facts['seed']} · {run.state}",
+        "contents": CONTENTS,
+        "run": run,
+        "summary": run.summary,
+        "figures": course_figures(run) if run.evidence else [],
+        "rounds": round_rows(run),
+        "verdicts": verdict_rows(run),
+        "rows": aligned_rows(run),
+        "results": results,
+        "final_figure": panel_figure(results) if results else None,
+        "spent": spent(run),
+        "tuned": changes(run.facts["dynamics"]),
+        "handoff": run.handoff,
+        "hashes": hashes(run),
+    }
+    write_page(path, "online.html.j2", context)
+    return path
+
+
+def course_figures(run: RunRecord) -> list[tuple[Markup, str]]:
+    """Success, drift, interventions and cost, and the share of every safety budget that is spent, over episodes."""
+    return [
+        (
+            _success(run),
+            f"Mean over the last {WINDOW} episodes that the exploring champion collected; dots: candidates, certified.",
+        ),
+        (_drift(run), f"Share of an episode's steps beyond the step threshold, and its mean over {WINDOW} episodes."),
+        (_costs(run), "Steps in which the guard or a person acted, and the robot's constraint cost, added up."),
+        (_budgets(run), "Every safety rule after each episode: measured, as a share of its limit. At 1 updates stop."),
+    ]
+
+
+def rolling(values: Array, window: int) -> Array:
+    """Mean over the last ``window`` values, or as many as there are: float64 (N,) of (N,)."""
+    sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    ends = np.arange(1, len(values) + 1)
+    starts = np.maximum(0, ends - window)
+    means: Array = (sums[ends] - sums[starts]) / (ends - starts)
+    return means
+
+
+def _success(run: RunRecord) -> Markup:
+    x = np.arange(1, len(run.evidence) + 1)
+    success = np.array([e.success for e in run.evidence], dtype=float)
+    certified = np.array([e.certified for e in run.evidence], dtype=float)
+    judged = [(end, p[CERTIFY]) for end, p in zip(run.round_ends, run.rounds.values(), strict=False) if CERTIFY in p]
+    lines = [
+        Course(label="success", x=x, y=rolling(success, WINDOW)),
+        Course(label="certified success", x=x, y=rolling(certified, WINDOW), hue=2),
+    ]
+    if judged:
+        rates = np.array([c["certified_success_rate"]["candidate"] for _, c in judged])
+        ends = np.array([end for end, _ in judged])
+        lines.append(Course(label="candidates", x=ends, y=rates, hue=1, dots=True))
+    alt = f"{success.sum():.0f} successes in {len(x)} episodes, {certified.sum():.0f} of them without an intervention"
+    return courses("success", lines, label="success rate", alt=alt, rounds=run.round_ends, share=True)
+
+
+def _drift(run: RunRecord) -> Markup:
+    x = np.arange(1, len(run.evidence) + 1)
+    drift = np.array([e.support_drift for e in run.evidence])
+    rule = run.facts["config"]["gates"]["safety"].get("support_drift", {})
+    lines = [
+        Course(label="episode", x=x, y=drift, faint=True),
+        Course(label=f"mean of {WINDOW}", x=x, y=rolling(drift, WINDOW)),
+    ]
+    limit = (f"limit ({rule.get('statistic', 'mean')})", float(rule["limit"])) if "limit" in rule else None
+    alt = f"Support drift: mean {drift.mean():.3f}, worst {drift.max():.3f}"
+    return courses("drift", lines, label="support drift", alt=alt, limit=limit, rounds=run.round_ends)
+
+
+def _costs(run: RunRecord) -> Markup:
+    x = np.arange(1, len(run.evidence) + 1)
+    steps = np.cumsum([e.interventions for e in run.evidence])
+    cost = np.cumsum([e.cost for e in run.evidence])
+    lines = [
+        Course(label="interventions (steps)", x=x, y=steps, hue=3),
+        Course(label="constraint cost", x=x, y=cost, hue=4),
+    ]
+    alt = f"In all {steps[-1]} intervened steps and a constraint cost of {cost[-1]:.2f}"
+    return courses("costs", lines, label="added up", alt=alt, rounds=run.round_ends)
+
+
+def _budgets(run: RunRecord) -> Markup:
+    lines, said = [], []
+    for hue, (rule, verdicts) in enumerate(budgets(run).items()):
+        shares = np.array([v.measured / v.limit if v.limit else float(not v.passed) for v in verdicts])
+        lines.append(Course(label=words(rule), x=np.arange(1, len(shares) + 1), y=shares, hue=hue))
+        said.append(f"{words(rule)} at most {shares.max():.2f}")
+    alt = f"Share of each safety budget spent: {', '.join(said)}"
+    return courses("budgets", lines, label="measured / limit", alt=alt, limit=("limit", 1.0), rounds=run.round_ends)
+
+
+def _condition(name: str) -> str:
+    return {"nominal": "tuned robot", "shifted": "shifted resets", "dynamics": "robot as logged"}[name]
+
+
+def hashes(run: RunRecord) -> dict[str, str]:
+    """What the run rests on, and what came of it, by hash."""
+    facts: dict[str, Any] = {
+        "handoff": run.handoff["handoff_sha256"],
+        "baseline policy": run.handoff["policy_sha256"],
+        "champion policy": run.summary.get("champion_policy_sha256"),
+        "panel": run.facts.get("panel_sha256"),
+        "git commit": run.facts.get("git_commit"),
+    }
+    return {what: str(value) for what, value in facts.items() if value}
