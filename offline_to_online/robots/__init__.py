@@ -15,7 +15,7 @@ A robot module gives:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -104,7 +104,8 @@ class Operator(Protocol):
 class RobotSpec:
     """All that is known of a robot without connecting to it.
 
-    ``success_rule`` is ``last`` (the last step decides) or ``any`` (some step). ``regions`` maps the
+    ``success_rule`` is ``last`` (the last step decides) or ``any`` (some step); ``ends_on_success`` says
+    whether the robot terminates an episode at its first success. ``regions`` maps the
     name of each kind of region (``gripper_pose``, ``contact_mode``, ``saturation``, ``reset_state``)
     to the names of its regions, as ``regions()`` returns them (``kind/name``).
     """
@@ -124,6 +125,19 @@ class RobotSpec:
     failures: tuple[str, ...]
     regions: Mapping[str, tuple[str, ...]]
     dynamics: tuple[str, ...] = field(default=("action_gain", "action_delay_steps", "sensor_bias", "friction"))
+    ends_on_success: bool = False
+
+
+def episode_outcome(
+    spec: RobotSpec, success: Sequence[bool] | Array, score: Sequence[float] | Array
+) -> tuple[bool, float]:
+    """An episode's success and score from those of its steps (T,), by the robot's ``success_rule``.
+
+    ``last``: those of the last step. ``any``: a success in some step, and the best score.
+    """
+    if spec.success_rule == "last":
+        return bool(success[-1]), float(score[-1])
+    return any(map(bool, success)), max(map(float, score))
 
 
 OperatorFactory = Callable[[Any], Operator]
