@@ -37,7 +37,11 @@ def run_seed(seed: int, jobs: int) -> dict[str, Any]:
         text = (clone / "params.yaml").read_text(encoding="utf-8").splitlines(keepends=True)
         swapped = [_swap(line, seed, jobs) for line in text]
         (clone / "params.yaml").write_text("".join(swapped), encoding="utf-8")
-        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+        environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "OMP_NUM_THREADS": "1",
+        }
         started = time.monotonic()
         for command in (["dvc", "repro", "-q"], [sys.executable, "-m", "flows.finetune"]):
             done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False)
@@ -93,7 +97,7 @@ def report(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         half = float(stats.t.ppf(0.975, len(rows) - 1) * gains.std(ddof=1) / np.sqrt(len(rows)))
         print(f"mean gain {mean:+.3f} [{mean - half:+.3f}, {mean + half:+.3f}] (t interval over {len(rows)} seeds)")
     return [
-        claim("champion above the handed-off baseline by 20 points on every seed", float(gains.min()), 0.20, gains.min() >= 0.2),
+        claim("champion above the handed-off baseline, worst seed", float(gains.min()), 0.20, gains.min() >= 0.2),
         claim("mean gain over seeds, lower end of its 95 % interval", mean - half, 0.20, mean - half >= 0.2),
         claim("IQL beats BC, paired on the panel, on every seed", max(r["p_value"] for r in rows), 0.05,
               all(r["chosen"] == "iql" for r in rows)),

@@ -1,18 +1,18 @@
 """The errors a person can cause, each said in one line: what, where, the limit, and what to do.
 
-    PipelineError
-    |-- ParameterError   params.yaml, a flag or a plug-in's name is wrong
-    |-- ManifestError    the manifest is incomplete, or the data contradicts it
-    |-- DataError        a data file, an episode or a transition is not what it must be
-    |-- SplitError       a split leaks, is empty, or no longer fits its data
-    |-- SupportError     too little data to calibrate, or an estimator that does not fit
-    |-- PolicyError      a policy file is broken, or does not fit the robot
-    |-- TrainingError    an update turned non-finite
-    |-- PanelError       a panel is missing, used up, or was changed
-    |-- HandoffError     the handoff is incomplete, or what it rests on was changed
-    |-- RobotError       the robot is in use, or cannot do what was asked
-    |-- RunError         an online run's own folder is broken, or does not fit its journal
-    `-- ServerError      no MLflow or Prefect server at the configured address
+PipelineError
+|-- ParameterError   params.yaml, a flag or a plug-in's name is wrong
+|-- ManifestError    the manifest is incomplete, or the data contradicts it
+|-- DataError        a data file, an episode or a transition is not what it must be
+|-- SplitError       a split leaks, is empty, or no longer fits its data
+|-- SupportError     too little data to calibrate, or an estimator that does not fit
+|-- PolicyError      a policy file is broken, or does not fit the robot
+|-- TrainingError    an update turned non-finite
+|-- PanelError       a panel is missing, used up, or was changed
+|-- HandoffError     the handoff is incomplete, or what it rests on was changed
+|-- RobotError       the robot is in use, or cannot do what was asked
+|-- RunError         an online run's own folder is broken, or does not fit its journal
+`-- ServerError      no MLflow or Prefect server at the configured address
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """params.yaml, assembled from the Configs of those who own them; an unknown key is refused by name.
 
-    python -m offline_to_online.params show
-    python -m offline_to_online.params use docs/params/pusht_human.yaml
+python -m offline_to_online.params show
+python -m offline_to_online.params use docs/params/pusht_human.yaml
 """
 
 from __future__ import annotations
@@ -120,7 +120,9 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     if params.dataset.format != "auto":
         module_for("formats", params.dataset.format)
     if not 0 < params.calibration.alpha < 1:
-        raise ParameterError(f"alpha {params.calibration.alpha:g}", where=f"{path} calibration.alpha", limit="in (0, 1)")
+        raise ParameterError(
+            f"alpha {params.calibration.alpha:g}", where=f"{path} calibration.alpha", limit="in (0, 1)"
+        )
     for rule in (*params.online.gates.safety, *params.online.gates.acceptance):
         module_for("gates", rule)
     _check_policies(params, path)
@@ -130,7 +132,10 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
 def _check_policies(params: Params, path: Path) -> None:
     if "bc" not in params.policies:
         raise ParameterError(
-            "no policy 'bc'", where=f"{path} policies", limit="behaviour cloning is always trained first", remedy="add it"
+            "no policy 'bc'",
+            where=f"{path} policies",
+            limit="behaviour cloning is always trained first",
+            remedy="add it",
         )
     for name, policy in params.policies.items():
         module = module_for("algorithms", policy.algorithm)
@@ -195,7 +200,9 @@ def _convert(hint: Any, value: Any, *, where: str) -> Any:
     if origin in (list, tuple):
         return _convert_sequence(origin, arguments, value, where=where)
     if origin in (typing.Union, types.UnionType):
-        return None if value is None else _convert(next(a for a in arguments if a is not type(None)), value, where=where)
+        return (
+            None if value is None else _convert(next(a for a in arguments if a is not type(None)), value, where=where)
+        )
     if origin is typing.Literal:
         if value not in arguments:
             raise unknown(str(value), [str(a) for a in arguments], what="unknown value", where=where)

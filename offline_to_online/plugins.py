@@ -46,7 +46,9 @@ def unknown(name: str, known: list[str], *, what: str, where: str) -> ParameterE
     """The error for a name that does not exist, with the nearest one that does."""
     near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
     remedy = f"did you mean {near[0]!r}?" if near else "choose one of those"
-    return ParameterError(f"{what} {name!r}", where=where, limit=f"there is {', '.join(known) or 'none'}", remedy=remedy)
+    return ParameterError(
+        f"{what} {name!r}", where=where, limit=f"there is {', '.join(known) or 'none'}", remedy=remedy
+    )
 
 
 def _outside(kind: str, name: str) -> ModuleType:

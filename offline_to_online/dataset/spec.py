@@ -100,7 +100,9 @@ def dimensions_from(rows: list[Mapping[str, Any]], *, where: str) -> tuple[Dimen
         if names.count(name) > 1:
             raise ManifestError(f"dimension {name!r} stands twice", where=where, remedy="give each its own name")
     if not dimensions:
-        raise ManifestError("no dimensions", where=where, limit="at least 1", remedy="list name, unit, low, high of each")
+        raise ManifestError(
+            "no dimensions", where=where, limit="at least 1", remedy="list name, unit, low, high of each"
+        )
     return dimensions
 
 
@@ -110,12 +112,17 @@ def _dimension(row: Mapping[str, Any], *, where: str) -> Dimension:
     if keys != wanted:
         odd = sorted(keys ^ wanted)
         raise ManifestError(
-            f"missing or unknown key {', '.join(map(str, odd))}", where=where, limit="name, unit, low, high", remedy="mend the row"
+            f"missing or unknown key {', '.join(map(str, odd))}",
+            where=where,
+            limit="name, unit, low, high",
+            remedy="mend the row",
         )
     try:
         low, high = float(row["low"]), float(row["high"])
     except (TypeError, ValueError) as error:
-        raise ManifestError(f"bounds {row['low']!r}, {row['high']!r} are no numbers", where=where, remedy="give numbers") from error
+        raise ManifestError(
+            f"bounds {row['low']!r}, {row['high']!r} are no numbers", where=where, remedy="give numbers"
+        ) from error
     if not low < high:
         raise ManifestError(f"low {low:g} is not below high {high:g}", where=where, remedy="mend the bounds")
     return Dimension(name=str(row["name"]), unit=str(row["unit"]), low=low, high=high)

@@ -50,7 +50,7 @@ def train(
 def one_thread() -> Iterator[None]:
     """Compute on one thread: the same sums on any number of cores, and no threads that wait for each other.
 
-    Networks of this size gain a fifth from a second thread on idle cores and lose all of it on busy ones.
+    Networks of this size gain a quarter from a second thread on idle cores and lose far more on busy ones.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,0 +1,151 @@
+"""Fine-tune the handed-off policy online: rounds behind a gate, steered and shown by Prefect.
+
+    python -m flows.finetune                 goes on with the last unfinished run, or starts one
+    python -m flows.finetune --new           starts another run
+    python -m flows.finetune --run NAME      starts or goes on with that run
+
+The run's truth is on disk (`data/online/<run>/`) and in MLflow; Prefect orders the steps and shows them. No task
+is ever retried: tasks move a robot.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from flows import ONLINE_RUNS
+from flows.shown import Progress, close_crashed, demand_prefect, show_verdicts
+from offline_to_online.errors import one_line
+from offline_to_online.online.beginning import begin, choose_name, robot_of
+from offline_to_online.online.certify import audit_candidate, certify
+from offline_to_online.online.collect import collect, safety_gate
+from offline_to_online.online.decide import accept_or_reject, log_round, open_registry
+from offline_to_online.online.finish import close, finish
+from offline_to_online.online.registry import demand_server
+from offline_to_online.online.robot_lock import robot_held
+from offline_to_online.online.run import OnlineRun
+from offline_to_online.online.update import update
+from offline_to_online.params import load_params
+from offline_to_online.report.online_page import write_online_report
+
+HANDOFF = Path("models/handoff")
+
+
+@task(name="collect", cache_policy=NO_CACHE, retries=0)
+def collect_task(folder: Path, number: int) -> int:
+    """The champion explores under the guard; how many episodes it collected."""
+    return int(collect(OnlineRun(folder), number)["episodes"])
+
+
+@task(name="safety gate", cache_policy=NO_CACHE, retries=0)
+def safety_task(folder: Path, number: int) -> bool:
+    """Whether updates may go on."""
+    return bool(safety_gate(OnlineRun(folder), number)["passed"])
+
+
+@task(name="update", cache_policy=NO_CACHE, retries=0)
+def update_task(folder: Path, number: int) -> bool:
+    """Make a candidate; whether there is one."""
+    return bool(update(OnlineRun(folder), number)["candidate"])
+
+
+@task(name="certify", cache_policy=NO_CACHE, retries=0)
+def certify_task(folder: Path, number: int) -> int:
+    """Audit the candidate, and play it against champion and baseline; the pairs played."""
+    audit_candidate(OnlineRun(folder), number)
+    return int(certify(OnlineRun(folder), number)["pairs"])
+
+
+@task(name="accept or reject", cache_policy=NO_CACHE, retries=0)
+def decide_task(folder: Path, number: int) -> bool:
+    """Register the candidate and move the champion's alias, or keep the champion."""
+    return bool(accept_or_reject(OnlineRun(folder), number)["accepted"])
+
+
+@task(name="finish", cache_policy=NO_CACHE, retries=0)
+def finish_task(folder: Path) -> dict[str, Any]:
+    """Evaluate champion and baseline, write the summary and the report."""
+    summary = finish(OnlineRun(folder))
+    write_online_report(folder)
+    close(OnlineRun(folder))
+    return summary
+
+
+@flow(name="finetune", retries=0)
+def finetune(run: str = "", new: bool = False) -> dict[str, Any]:
+    """One online run, from its start or from where it was interrupted; its summary.
+
+    Args:
+        run: its name; "" goes on with the last unfinished run, or takes the next free name.
+        new: start another run even if one is unfinished.
+    """
+    params = load_params()
+    name = choose_name(ONLINE_RUNS, name=run, new=new)
+    with robot_held(ONLINE_RUNS / ".locks", robot_of(ONLINE_RUNS, name, HANDOFF, params.robot), name):
+        opened = begin(ONLINE_RUNS, name, HANDOFF, params.online, seed=params.seed, jobs=params.jobs)
+        open_registry(opened)
+        close_crashed(opened.folder)
+        return rounds(opened.folder)
+
+
+def rounds(folder: Path) -> dict[str, Any]:
+    """Round after round, until they are done, the safety gate halts, or the interaction budget is spent."""
+    shown = Progress(OnlineRun(folder))
+    while (number := OnlineRun(folder).next_round()) is not None:
+        collect_task(folder, number)
+        safe = safety_task(folder, number)
+        if safe and update_task(folder, number):
+            certify_task(folder, number)
+        if safe:
+            decide_task(folder, number)
+        log_round(OnlineRun(folder), number)
+        show_verdicts(OnlineRun(folder), number)
+        shown.advance(number)
+    summary = finish_task(folder)
+    shown.done()
+    return summary
+
+
+@one_line
+def main(arguments: list[str] | None = None) -> None:
+    """Run the flow here, and say in a few lines what came of it."""
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.finetune", description="Fine-tune the handed-off policy online."
+    )
+    parser.add_argument("--run", default="", metavar="NAME", help="start or go on with this run")
+    parser.add_argument("--new", action="store_true", help="start another run even if one is unfinished")
+    chosen = parser.parse_args(arguments)
+    params = load_params()
+    demand_prefect()
+    demand_server(params.online.servers.mlflow, what="MLflow")
+    name = choose_name(ONLINE_RUNS, name=chosen.run, new=chosen.new)
+    robot_of(ONLINE_RUNS, name, HANDOFF, params.robot)
+    if (ONLINE_RUNS / name / "run.json").is_file():
+        print(f"run {name!r} is unfinished: going on with it, with the parameters it was started with", file=sys.stderr)
+    summary = finetune(run=name, new=False)
+    print(sentence(summary))
+
+
+def sentence(summary: dict[str, Any]) -> str:
+    """What came of a run, for a person."""
+    low, high = summary["difference_interval"]
+    lines = [
+        f"run {summary['run']}: {summary['episodes']} episodes collected, {summary['executed_episodes']} executed, "
+        f"{summary['accepted']} candidates accepted, {summary['rejected']} rejected",
+        f"success on the report block: baseline {summary['baseline_success']:.2f}, champion "
+        f"{summary['champion_success']:.2f} (difference {summary['difference']:+.2f}, 95 % {low:+.2f} to {high:+.2f})",
+        f"champion version {summary['champion_version'] or 'none: the baseline stays'}; "
+        f"report {ONLINE_RUNS / summary['run'] / 'report.html'}",
+    ]
+    if summary["halted"]:
+        lines.insert(1, f"halted by the safety gate: {summary['halt_reason']}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

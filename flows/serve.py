@@ -1,0 +1,35 @@
+"""Serve the flow as a deployment: started from the Prefect UI or on the schedule of `online.schedule`.
+
+python -m flows.serve
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flows.finetune import finetune
+from flows.shown import demand_prefect
+from offline_to_online.errors import one_line
+from offline_to_online.online.config import ScheduleConfig
+from offline_to_online.params import load_params
+
+DEPLOYMENT = "finetune-online"
+
+
+def schedule_of(config: ScheduleConfig) -> dict[str, Any]:
+    """What Prefect's ``serve`` wants for a schedule; nothing where the run is started by hand."""
+    if config.cron:
+        return {"cron": config.cron}
+    return {"interval": config.interval_s} if config.interval_s else {}
+
+
+@one_line
+def main() -> None:
+    """Serve until interrupted. One run at a time: there is one robot."""
+    params = load_params()
+    demand_prefect()
+    finetune.serve(name=DEPLOYMENT, limit=1, global_limit=1, **schedule_of(params.online.schedule))
+
+
+if __name__ == "__main__":
+    main()

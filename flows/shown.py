@@ -1,0 +1,107 @@
+"""What the Prefect UI shows of a run: verdicts round by round, and how far it is."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
+from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Crashed
+
+from offline_to_online.dataset.files import read_json, write_json
+from offline_to_online.online.registry import demand_server
+from offline_to_online.online.run import CERTIFY, DECISION, SAFETY, OnlineRun
+
+FLOW_RUN_FILE = "prefect.json"
+
+
+def demand_prefect() -> None:
+    """Refuse a configured Prefect API at which nobody answers.
+
+    Raises:
+        ServerError: nobody answers there.
+    """
+    demand_server(os.environ.get("PREFECT_API_URL", ""), what="Prefect")
+
+
+def close_crashed(folder: Path) -> None:
+    """Note which flow run works on an online run; the one that did so before, left running by a crash, is closed."""
+    context = FlowRunContext.get()
+    mine = str(context.flow_run.id) if context and context.flow_run else ""
+    path = folder / FLOW_RUN_FILE
+    before = str(read_json(path)["flow_run"]) if path.is_file() else ""
+    if before and before != mine:
+        _crash(UUID(before))
+    write_json(path, {"flow_run": mine})
+
+
+def show_verdicts(run: OnlineRun, number: int) -> None:
+    """A table of a round's verdicts."""
+    create_table_artifact(
+        key=_key(run.name, f"round-{number:03d}"),
+        table=verdict_rows(run, number),
+        description=f"Run {run.name}, round {number}: {_outcome(run, number)}",
+    )
+
+
+def verdict_rows(run: OnlineRun, number: int) -> list[dict[str, Any]]:
+    """One row per rule: gate, rule, whether it passed, measured, limit, unit and reason."""
+    rows = []
+    for phase, gate in ((SAFETY, "safety"), (CERTIFY, "acceptance")):
+        for verdict in (run.result(number, phase) or {"verdicts": []})["verdicts"]:
+            order = ("rule", "passed", "measured", "limit", "unit", "reason")
+            rows.append({"gate": gate, **{key: verdict[key] for key in order}})
+    return rows
+
+
+class Progress:
+    """The progress artifact of a run."""
+
+    def __init__(self, run: OnlineRun) -> None:
+        self._rounds = run.config.rounds
+        done = sum(1 for _ in run.results(DECISION))
+        made = create_progress_artifact(
+            progress=self._share(done), key=_key(run.name, "progress"), description=f"Rounds of run {run.name}"
+        )
+        self._artifact = UUID(str(made))
+
+    def advance(self, number: int) -> None:
+        """A round is over."""
+        update_progress_artifact(self._artifact, progress=self._share(number))
+
+    def done(self) -> None:
+        """The run is over."""
+        update_progress_artifact(self._artifact, progress=100.0)
+
+    def _share(self, done: int) -> float:
+        # The final evaluation is the last step.
+        return 100.0 * done / (self._rounds + 1)
+
+
+def _outcome(run: OnlineRun, number: int) -> str:
+    decision = run.result(number, DECISION)
+    if decision is None:
+        return f"halted ({run.halt_reason()})"
+    return f"{'accepted' if decision['accepted'] else 'not accepted'} ({decision['reason']})"
+
+
+def _key(name: str, what: str) -> str:
+    """An artifact's key: lowercase letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9-]+", "-", f"{name}-{what}".lower()).strip("-")
+
+
+def _crash(flow_run: UUID) -> None:
+    with get_client(sync_client=True) as client:
+        try:
+            found = client.read_flow_run(flow_run)
+            if found.state is None or not found.state.is_final():
+                client.set_flow_run_state(flow_run, Crashed(message="Killed; another flow run goes on."), force=True)
+        except ObjectNotFound:
+            # Another Prefect database: nothing is left running in this one.
+            return

@@ -1,0 +1,139 @@
+"""How a run comes to be: its name, its copy of the handoff, and what it writes down before the first episode."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from offline_to_online.dataset.files import file_sha256, read_json, write_json
+from offline_to_online.errors import HandoffError, ParameterError, RunError
+from offline_to_online.evaluation.handoff import load_handoff
+from offline_to_online.evaluation.panel import load_panel
+from offline_to_online.online.config import OnlineConfig
+from offline_to_online.online.run import EVALUATED_CONDITIONS, OVER, OnlineRun
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def run_names(root: Path) -> list[str]:
+    """Names of the runs in ``data/online``, sorted."""
+    return sorted(path.parent.name for path in root.glob("*/run.json") if not path.parent.name.startswith("."))
+
+
+def is_over(root: Path, name: str) -> bool:
+    """Whether the last thing in a run's journal is its end."""
+    path = root / name / "journal.jsonl"
+    return path.is_file() and f'"kind":"{OVER}"'.encode() in path.read_bytes().rstrip(b"\n").rpartition(b"\n")[2]
+
+
+def choose_name(root: Path, *, name: str = "", new: bool = False) -> str:
+    """The run to start or to go on with.
+
+    Args:
+        root: the folder of online runs.
+        name: as the person said, or "".
+        new: start another run even if one is unfinished.
+
+    Returns:
+        The name said; or else the last unfinished run; or else the next free one, ``run-001`` on.
+
+    Raises:
+        RunError: the run that was named is over, or exists although a new one was asked for.
+    """
+    names = run_names(root)
+    if name:
+        if Path(name).name != name or name.startswith("."):
+            raise RunError(f"run name {name!r}", limit="a plain folder name", remedy="choose another")
+        if name in names and (new or is_over(root, name)):
+            state = "is over" if is_over(root, name) else "exists already"
+            raise RunError(f"run {name!r} {state}", where=str(root / name), remedy="give --run another name")
+        return name
+    unfinished = [n for n in names if not is_over(root, n)]
+    if unfinished and not new:
+        return unfinished[-1]
+    taken = {path.name for path in root.iterdir()} if root.is_dir() else set()
+    return next(n for n in (f"run-{i:03d}" for i in range(1, len(taken) + 2)) if n not in taken)
+
+
+def robot_of(root: Path, name: str, handoff: Path, expected: str) -> str:
+    """The robot that a run moves: its own where it exists, else the handoff's, which must be the expected one.
+
+    Raises:
+        HandoffError: the handoff is for another robot than the parameters name.
+    """
+    facts = root / name / "run.json"
+    if facts.is_file():
+        return str(read_json(facts)["robot"])
+    robot = str(load_handoff(handoff)["robot"])
+    if robot != expected:
+        raise HandoffError(
+            f"the handoff is for {robot!r}",
+            where=str(handoff),
+            limit=f"params.yaml says {expected!r}",
+            remedy="run `dvc repro`",
+        )
+    return robot
+
+
+def begin(root: Path, name: str, handoff: Path, config: OnlineConfig, *, seed: int, jobs: int) -> OnlineRun:
+    """Make a run's folder, whole or not at all, or open it where it exists already (with the parameters it has).
+
+    Args:
+        root: the folder of online runs.
+        name: the run's name.
+        handoff: the folder that the handoff stage wrote; copied.
+        config: the section ``online:``.
+        seed: all of the run's randomness derives from it.
+        jobs: processes that play panel episodes side by side; the result does not depend on it.
+
+    Raises:
+        HandoffError: the handoff is incomplete, or what it rests on was changed.
+        ParameterError: the interaction budget does not cover the final evaluation and one round.
+    """
+    folder = root / name
+    if not (folder / "run.json").is_file():
+        load_handoff(handoff)
+        fresh = root / f".{name}.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.copytree(handoff, fresh / "handoff")
+        write_json(fresh / "run.json", _facts(name, fresh / "handoff", config, seed=seed, jobs=jobs))
+        os.replace(fresh, folder)
+    return OnlineRun(folder)
+
+
+def _facts(name: str, handoff: Path, config: OnlineConfig, *, seed: int, jobs: int) -> dict[str, Any]:
+    content, panel = load_handoff(handoff), load_panel(handoff / "panel.json")
+    needed = 2 * EVALUATED_CONDITIONS * len(panel.report) + config.episodes_per_round
+    if config.interaction_budget_episodes < needed:
+        raise ParameterError(
+            f"interaction budget of {config.interaction_budget_episodes} episodes",
+            where="online.interaction_budget_episodes",
+            limit=f"at least {needed}: one round's collection and the final evaluation of champion and baseline",
+            remedy="raise it",
+        )
+    return {
+        "run": name,
+        "robot": content["robot"],
+        "dynamics": asdict(config.dynamics),
+        "config": asdict(config),
+        "seed": seed,
+        "jobs": jobs,
+        "handoff_sha256": file_sha256(handoff / "handoff.json"),
+        "panel_sha256": panel.sha256,
+        "acceptance_sha256": [block.sha256 for block in panel.acceptance],
+        "git_commit": git_commit(),
+    }
+
+
+def git_commit() -> str:
+    """The commit of this code (``-dirty`` where files were changed), or "" outside a git checkout."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude", "*"]
+    try:
+        done = subprocess.run(command, cwd=PACKAGE, capture_output=True, text=True, check=False, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()

@@ -1,0 +1,146 @@
+"""The end of a round: accept and register the candidate, or keep the champion; and what MLflow is told of it all."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from offline_to_online.dataset.files import read_json
+from offline_to_online.evaluation.handoff import FIVE
+from offline_to_online.online.registry import Registry
+from offline_to_online.online.run import CERTIFY, COLLECT, DECISION, SAFETY, UPDATE, OnlineRun
+
+
+def open_registry(run: OnlineRun) -> tuple[Registry, str]:
+    """The registry of a run's configured server, and the id of its MLflow run."""
+    registry = Registry(run.folder.parent, server=run.config.servers.mlflow, model=run.config.registered_model)
+    facts = {
+        "robot": run.robot,
+        "seed": run.facts["seed"],
+        "algorithm": run.handoff["algorithm"],
+        "handoff_sha256": run.handoff["handoff_sha256"],
+        "git_commit": run.facts["git_commit"],
+        "dynamics": run.facts["dynamics"],
+        "rounds": run.config.rounds,
+        "episodes_per_round": run.config.episodes_per_round,
+        "interaction_budget_episodes": run.config.interaction_budget_episodes,
+    }
+    return registry, registry.begin(run.name, run.folder, facts)
+
+
+def accept_or_reject(run: OnlineRun, number: int) -> dict[str, Any]:
+    """End a round. Accepted: a new model version, and the alias moved to it. Rejected: the data and the champion stay.
+
+    Returns:
+        ``candidate``, ``accepted``, ``reason``, and for an accepted one ``version`` and ``policy_sha256``.
+
+    Raises:
+        ServerError: no MLflow server at the configured address; the round is decided at the next start.
+    """
+    return run.phase(number, DECISION, lambda: _decide(run, number))
+
+
+def log_round(run: OnlineRun, number: int) -> None:
+    """Tell MLflow what a round measured, over episodes; telling it again changes nothing."""
+    registry, run_id = open_registry(run)
+    collected, updated = run.result(number, COLLECT), run.result(number, UPDATE)
+    certified = run.result(number, CERTIFY)
+    if collected is not None:
+        rows = [_episode_row(row) for row in collected["evidence"]]
+        registry.log(run_id, rows, first_step=int(collected["first"]) + 1, time_ms=_time_ms(run, number, COLLECT))
+    after = run.collected(before=number + 1)
+    if updated is not None and updated["candidate"]:
+        losses = {f"loss/{name}": value for name, value in updated["losses"].items()}
+        registry.log(run_id, [losses], first_step=after, time_ms=_time_ms(run, number, UPDATE))
+    if certified is not None:
+        rates = {f"certified/{side}": rate for side, rate in certified["certified_success_rate"].items()}
+        row = {**rates, "certification_pairs": float(certified["pairs"]), "accepted": float(certified["accepted"])}
+        registry.log(run_id, [row], first_step=after, time_ms=_time_ms(run, number, CERTIFY))
+
+
+def _decide(run: OnlineRun, number: int) -> dict[str, Any]:
+    updated, certified = run.result(number, UPDATE), run.result(number, CERTIFY)
+    if updated is None or not updated["candidate"] or certified is None:
+        return {"candidate": False, "accepted": False, "reason": updated["reason"] if updated else "no update"}
+    if not certified["accepted"]:
+        return {"candidate": True, "accepted": False, "reason": certified["reason"]}
+    return {
+        "candidate": True,
+        "accepted": True,
+        "reason": certified["reason"],
+        "version": _register(run, number, certified),
+        "policy_sha256": updated["policy_sha256"],
+    }
+
+
+def _register(run: OnlineRun, number: int, certified: Mapping[str, Any]) -> str:
+    registry, run_id = open_registry(run)
+    evidence = evidence_of_round(run, number, certified)
+    tags = {
+        "online_run": run.name,
+        "panel_sha256": evidence["panel_sha256"],
+        "handoff_sha256": evidence["handoff_sha256"],
+        "episodes_sha256": evidence["data"]["logged_episodes_sha256"],
+        "online_episodes_sha256": evidence["data"]["online_episodes_sha256"],
+        "git_commit": evidence["git_commit"],
+        "parent_version": evidence["parent_version"],
+    }
+    tags |= {
+        f"verdict/{v['rule']}": f"{v['measured']:.6g} against {v['limit']:.6g} {v['unit']}"
+        for v in evidence["verdicts"]
+    }
+    tags |= {name: _short(evidence["handoff"][name]) for name in FIVE}
+    policy = run.round_folder(number) / "candidate" / "policy.safetensors"
+    return registry.register(run_id, f"{number:03d}", policy, evidence, tags)
+
+
+def evidence_of_round(run: OnlineRun, number: int, certified: Mapping[str, Any]) -> dict[str, Any]:
+    """What a registered policy carries: why it was let in, and everything it rests on, by hash."""
+    safety = run.result(number, SAFETY) or {"verdicts": []}
+    parent = run.standing(before=number)
+    return {
+        "run": run.name,
+        "round": number,
+        "robot": run.robot,
+        "dynamics": run.facts["dynamics"],
+        "seed": run.facts["seed"],
+        "verdicts": [*safety["verdicts"], *certified["verdicts"]],
+        "certification": {key: value for key, value in certified.items() if key != "verdicts"},
+        "handoff": {name: run.handoff[name] for name in FIVE},
+        "handoff_sha256": run.handoff["handoff_sha256"],
+        "panel_sha256": run.facts["panel_sha256"],
+        "data": {
+            "logged_episodes_sha256": run.handoff["episodes_sha256"],
+            "online_episodes": run.collected(before=number + 1),
+            "online_episodes_sha256": online_sha256(run, number),
+        },
+        "policy_sha256": (run.result(number, UPDATE) or {})["policy_sha256"],
+        "git_commit": run.facts["git_commit"],
+        "parent_version": parent.version or f"handoff {run.handoff['policy_sha256'][:12]}",
+        "audit": read_json(run.round_folder(number) / "audit" / "metrics.json"),
+    }
+
+
+def online_sha256(run: OnlineRun, number: int) -> str:
+    """SHA-256 over the hashes of all episodes collected up to a round, in order."""
+    hashes = [str(record.data["sha256"]) for record in run.journal.of("episode")[: run.collected(before=number + 1)]]
+    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+
+def _episode_row(row: Mapping[str, Any]) -> dict[str, float]:
+    names = ("success", "interventions", "support_drift", "cost", "score")
+    return {f"episode/{name}": float(row[name]) for name in names}
+
+
+def _time_ms(run: OnlineRun, number: int, phase: str) -> int:
+    path: Path = run.round_folder(number) / f"{phase}.json"
+    return int(path.stat().st_mtime * 1000)
+
+
+def _short(value: Any) -> str:
+    """One of the handoff's five names in a tag: its words, or its path and hash."""
+    if not isinstance(value, Mapping):
+        return str(value)[:500]
+    return " ".join(str(value[key]) for key in ("description", "path", "sha256") if key in value)[:500]

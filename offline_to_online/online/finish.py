@@ -1,0 +1,132 @@
+"""The end of a run: champion and baseline audited and evaluated on the report block, on the robot that was tuned on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from offline_to_online.dataset.files import file_sha256, read_json, replacing, write_json
+from offline_to_online.evaluation.measure import NOMINAL, evaluate_policy
+from offline_to_online.evaluation.statistics import paired_difference_interval
+from offline_to_online.learning.policy import Policy
+from offline_to_online.online.certify import audit_policy
+from offline_to_online.online.decide import log_round, open_registry
+from offline_to_online.online.run import CERTIFY, COLLECT, DECISION, EVALUATED_CONDITIONS, OVER, OnlineRun
+from offline_to_online.progress import progress
+from offline_to_online.robots import Dynamics
+
+BASELINE, CHAMPION = "baseline", "champion"
+
+
+def finish(run: OnlineRun) -> dict[str, Any]:
+    """Evaluate baseline and champion, write ``summary.json``, and end the MLflow run; the summary.
+
+    The report block is played on the tuned robot, with its resets shifted, and on the robot as it was logged.
+    """
+    path = run.folder / "summary.json"
+    if not path.exists():
+        standing = run.standing()
+        _judge(run, BASELINE, run.baseline)
+        if standing.policy != run.baseline:
+            _judge(run, CHAMPION, standing.policy)
+        write_json(path, _summary(run))
+    summary: dict[str, Any] = read_json(path)
+    for number, _ in run.results(COLLECT):
+        log_round(run, number)
+    registry, run_id = open_registry(run)
+    registry.finish(run_id, summary, [path, run.folder / "run.json"])
+    return summary
+
+
+def close(run: OnlineRun) -> None:
+    """Write down that the run is over, after everything else; from then on it is not gone on with."""
+    run.journal.once(OVER, {}, {"sha256": file_sha256(run.folder / "summary.json")})
+
+
+def _judge(run: OnlineRun, who: str, policy: Path) -> None:
+    folder = run.folder / "final" / who
+    if (folder / "metrics.json").exists():
+        return
+    audit_policy(run, policy, who, folder / "audit", 0)
+    with progress(f"evaluating the {who}") as tell:
+        metrics, outcomes = evaluate_policy(
+            policy,
+            name=who,
+            panel=run.panel,
+            gamma=_gamma(run),
+            dynamics=run.config.dynamics,
+            perturbation=Dynamics(),
+            support_folder=run.handoff_folder,
+            jobs=int(run.facts["jobs"]),
+            progress=tell,
+        )
+    with replacing(folder / "outcomes.parquet") as partial:
+        outcomes.to_parquet(partial, index=False)
+    write_json(folder / "metrics.json", metrics)
+
+
+def _gamma(run: OnlineRun) -> float:
+    """The discount that the handoff was evaluated with."""
+    return float(read_json(run.handoff_folder / run.handoff["evaluation_artifact"]["path"] / "metrics.json")["gamma"])
+
+
+def _summary(run: OnlineRun) -> dict[str, Any]:
+    decisions = [decision for _, decision in run.results(DECISION)]
+    standing, evidence = run.standing(), run.evidence()
+    champion = CHAMPION if standing.policy != run.baseline else BASELINE
+    played = 1 if champion == BASELINE else 2
+    drifts = [e.support_drift for e in evidence]
+    halt_reason = run.halt_reason()
+    return {
+        "run": run.name,
+        "robot": run.robot,
+        "dynamics": asdict(run.config.dynamics),
+        "seed": run.facts["seed"],
+        "episodes": len(evidence),
+        "certification_episodes": sum(int(r["executed"]) for _, r in run.results(CERTIFY)),
+        "executed_episodes": run.executed() + played * EVALUATED_CONDITIONS * len(run.panel.report),
+        "rounds": len(decisions) + bool(halt_reason),
+        "accepted": sum(bool(d["accepted"]) for d in decisions),
+        "rejected": sum(bool(d["candidate"]) and not d["accepted"] for d in decisions),
+        "halted": bool(halt_reason),
+        "halt_reason": halt_reason,
+        "interventions": sum(e.interventions for e in evidence),
+        "constraint_cost": float(sum(e.cost for e in evidence)),
+        "worst_support_drift": max(drifts, default=0.0),
+        "mean_support_drift": float(np.mean(drifts)) if drifts else 0.0,
+        "champion_version": standing.version,
+        "champion_policy_sha256": Policy.load(standing.policy).sha256,
+        "unchanged_baseline": champion == BASELINE,
+        **_comparison(run.folder / "final", champion),
+    }
+
+
+def _comparison(final: Path, champion: str) -> dict[str, Any]:
+    sides: Mapping[str, dict[str, Any]] = {
+        "baseline": read_json(final / BASELINE / "metrics.json"),
+        "champion": read_json(final / champion / "metrics.json"),
+    }
+    said: dict[str, Any] = {}
+    for side, metrics in sides.items():
+        said |= {
+            f"{side}_success": metrics["success_rate"],
+            f"{side}_interval": metrics["success_interval"],
+            f"{side}_certified_success": metrics["certified_success_rate"],
+            f"{side}_score": metrics["score"],
+            f"{side}_score_interval": metrics["score_interval"],
+        }
+    for metric, key in (("success", "difference"), ("score", "score_difference")):
+        pairs = _values(final / champion, metric) - _values(final / BASELINE, metric)
+        said |= {key: float(pairs.mean()), f"{key}_interval": list(paired_difference_interval(pairs))}
+    return said
+
+
+def _values(folder: Path, metric: str) -> Any:
+    outcomes = pd.read_parquet(folder / "outcomes.parquet")
+    nominal = outcomes[outcomes["condition"] == NOMINAL].sort_values("task")
+    return nominal[metric].to_numpy(dtype=np.float64)

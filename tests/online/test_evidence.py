@@ -1,0 +1,62 @@
+"""Evidence and verdicts: what a gate looks at, and what it answers."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offline_to_online.errors import RunError
+from offline_to_online.online.evidence import Evidence, RolloutEvidence, Verdict
+
+NUMBERS = st.floats(0, 1e6)
+ROLLOUTS = st.builds(
+    RolloutEvidence,
+    success=st.booleans(),
+    interventions=st.integers(0, 50),
+    support_drift=st.floats(0, 1),
+    cost=NUMBERS,
+    score=st.floats(0, 1),
+)
+
+
+@given(ROLLOUTS)
+def test_evidence_survives_json(rollout: RolloutEvidence) -> None:
+    """What is written is what is read."""
+    assert RolloutEvidence.from_json(rollout.to_json()) == rollout
+
+
+@given(
+    st.builds(
+        Verdict, rule=st.text(), passed=st.booleans(), measured=NUMBERS, limit=NUMBERS, unit=st.text(), reason=st.text()
+    )
+)
+def test_a_verdict_survives_json(verdict: Verdict) -> None:
+    """A verdict is a value that can be stored with what it let in."""
+    assert Verdict.from_json(verdict.to_json()) == verdict
+
+
+@given(ROLLOUTS)
+def test_an_intervened_success_is_no_certificate(rollout: RolloutEvidence) -> None:
+    """Only a success that needed nobody certifies, and only such a score counts."""
+    assert rollout.certified == (rollout.success and not rollout.interventions)
+    assert rollout.certified_score == (0.0 if rollout.interventions else rollout.score)
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf, -0.1])
+@pytest.mark.parametrize("name", ["support_drift", "cost", "score"])
+def test_broken_evidence_is_refused(name: str, broken: float) -> None:
+    """A measurement that is no number never reaches a gate."""
+    with pytest.raises(RunError, match=name):
+        RolloutEvidence(**{"success": True, "interventions": 0, "support_drift": 0.0, name: broken})
+
+
+def test_a_window_of_zero_is_everything() -> None:
+    """The window counts rollouts from the last; 0 means all of them."""
+    rollouts = tuple(RolloutEvidence(success=True, interventions=i, support_drift=0) for i in range(5))
+    evidence = Evidence(rollouts=rollouts)
+    assert evidence.last(0) == rollouts
+    assert [r.interventions for r in evidence.last(2)] == [3, 4]
+    assert evidence.last(9) == rollouts

@@ -1,0 +1,73 @@
+"""What README and docs name exists: files, make targets, modules, stages."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+COMMAND = re.compile(r"python -m ([\w.]+)")
+TARGET = re.compile(r"\bmake ([a-z]+)\b")
+LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
+FENCE = re.compile(r"```[a-z]*\n(.*?)```", re.DOTALL)
+CODE = re.compile(r"`([^`\n]+)`")
+
+
+def code(page: Path) -> str:
+    """All code of a page, fenced and inline."""
+    text = page.read_text(encoding="utf-8")
+    return "\n".join(FENCE.findall(text) + CODE.findall(FENCE.sub("", text)))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_every_module_named_exists(page: Path) -> None:
+    """Each `python -m MODULE` in the docs can be found."""
+    for name in COMMAND.findall(code(page)):
+        if name.split(".")[0] not in ("pip", "pytest", "venv"):
+            assert importlib.util.find_spec(name.rstrip(".")) is not None, f"{page.name} names {name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_every_make_target_named_exists(page: Path) -> None:
+    """Each `make TARGET` in the docs is a target."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for name in TARGET.findall(code(page)):
+        assert re.search(rf"^{name}:", makefile, re.MULTILINE), f"{page.name} names make {name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_every_link_resolves(page: Path) -> None:
+    """Each relative link leads to a file."""
+    for target in LINK.findall(page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links {target}"
+
+
+def test_every_parameter_is_explained() -> None:
+    """Every line of params.yaml that sets a value says what it means, or stands under a line that does."""
+    lines = (ROOT / "params.yaml").read_text(encoding="utf-8").splitlines()
+    silent = [line for line in lines if line.strip() and "#" not in line and not line.rstrip().endswith(":")]
+    named = {"batch_size", "registered_model", "updates", "learning_rate", "metric", "name", "algorithm", "format"}
+    assert [line for line in silent if line.split(":")[0].strip() not in named] == []
+
+
+def test_every_stage_file_is_a_stage() -> None:
+    """Each file in stages/ is run by the stage of its name, and the other way round."""
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    files = {p.stem for p in (ROOT / "stages").glob("*.py") if p.stem != "__init__"}
+    assert files == set(stages)
+
+
+def test_the_lock_is_what_is_installed() -> None:
+    """Every line of requirements.lock is installed in that version, and torch is the one pyproject pins."""
+    from importlib.metadata import version
+
+    for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines():
+        name, _, wanted = line.partition("==")
+        assert version(name) == wanted, f"{name}: the lock says {wanted}; run `make install`"
+    assert version("torch").split("+")[0] == "2.13.0"
