@@ -7,10 +7,8 @@ python -m offline_to_online.params use docs/params/pusht_human.yaml
 from __future__ import annotations
 
 import dataclasses
-import os
+import re
 import sys
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +16,8 @@ from typing import Any
 
 import yaml
 
+from offline_to_online.configs import build
+from offline_to_online.dataset.files import replacing
 from offline_to_online.errors import ParameterError, one_line
 from offline_to_online.evaluation.handoff import HandoffConfig
 from offline_to_online.online.config import OnlineConfig
@@ -27,6 +27,7 @@ from offline_to_online.support.estimator import SupportConfig
 
 ESTIMATOR = "models/support/estimator"
 EPISODES = "data/episodes/split.json"
+PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # a name that files, folders and DVC stages are called by
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,46 +106,64 @@ class Params:
         if policy not in self.policies:
             raise unknown(policy, sorted(self.policies), what="unknown policy", where="params.yaml policies")
         chosen = self.policies[policy]
-        module = module_for("algorithms", chosen.algorithm)
+        module = module_for("algorithms", chosen.algorithm, where=f"params.yaml policies.{policy}.algorithm")
         return build(module.Config, chosen.config, where=f"params.yaml policies.{policy}.config")
 
 
-def load_params(path: Path = Path("params.yaml")) -> Params:
+def load_params(path: Path = Path("params.yaml"), *, where: str = "") -> Params:
     """Read and check params.yaml.
 
+    Args:
+        path: the file.
+        where: how messages call it; its path if not given.
+
     Raises:
-        ParameterError: the file is missing, not YAML, or a key, type or plug-in's name is wrong.
+        ParameterError: the file is missing, not YAML, or a key, value, type or plug-in's name is wrong.
     """
-    params: Params = build(Params, read_yaml(path), where=str(path))
-    module_for("robots", params.robot)
+    where = where or str(path)
+    params: Params = build(Params, read_yaml(path), where=where)
+    module_for("robots", params.robot, where=f"{where} robot")
     if params.dataset.format != "auto":
-        module_for("formats", params.dataset.format)
-    if not 0 < params.calibration.alpha < 1:
-        raise ParameterError(
-            f"alpha {params.calibration.alpha:g}", where=f"{path} calibration.alpha", limit="in (0, 1)"
-        )
-    for rule in (*params.online.gates.safety, *params.online.gates.acceptance):
-        module_for("gates", rule)
-    _check_policies(params, path)
+        module_for("formats", params.dataset.format, where=f"{where} dataset.format")
+    _check_values(params, where)
+    _check_policies(params, where)
     return params
 
 
-def _check_policies(params: Params, path: Path) -> None:
+def _check_values(params: Params, where: str) -> None:
+    alpha, gamma = params.calibration.alpha, params.evaluation.gamma
+    for key, value, fits, limit in (
+        ("seed", params.seed, params.seed >= 0, "at least 0"),
+        ("jobs", params.jobs, params.jobs >= 1, "at least 1"),
+        ("calibration.alpha", alpha, 0 < alpha < 1, "in (0, 1)"),
+        ("evaluation.gamma", gamma, 0 < gamma <= 1, "in (0, 1]"),
+    ):
+        if not fits:
+            raise ParameterError(f"{key} is {value:g}", where=f"{where} {key}", limit=limit, remedy="mend the value")
+    named = {"dataset.name": [params.dataset.name], "collect.recordings": params.collect.recordings}
+    for key, names in {**named, "policies": list(params.policies)}.items():
+        for name in names:
+            if not PLAIN.fullmatch(name):
+                limit = "letters, digits, and _ . - after the first"
+                raise ParameterError(f"the name {name!r}", where=f"{where} {key}", limit=limit, remedy="choose another")
+
+
+def _check_policies(params: Params, where: str) -> None:
     if "bc" not in params.policies:
         raise ParameterError(
             "no policy 'bc'",
-            where=f"{path} policies",
+            where=f"{where} policies",
             limit="behaviour cloning is always trained first",
             remedy="add it",
         )
     for name, policy in params.policies.items():
-        module = module_for("algorithms", policy.algorithm)
+        module = module_for("algorithms", policy.algorithm, where=f"{where} policies.{name}.algorithm")
         params.algorithm_config(name)
         needed = ESTIMATOR if module.NEEDS_SUPPORT else EPISODES
         if policy.rests_on != needed:
             raise ParameterError(
                 f"rests_on {policy.rests_on!r}",
-                where=f"{path} policies.{name}.rests_on",
+                where=f"{where} policies.{name}.rests_on",
                 limit=f"{policy.algorithm} rests on {needed}",
                 remedy="write that, so that DVC orders the stages",
             )
@@ -160,75 +179,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ParameterError(f"no file {path}", remedy="run from the repository's root") from error
+    except OSError as error:
+        raise ParameterError(f"cannot read it: {error.strerror}", where=str(path), remedy="check the path") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParameterError("not YAML", where=str(path), limit=str(error), remedy="mend the file") from error
     if not isinstance(content, dict):
-        raise ParameterError(f"holds a {type(content).__name__}", where=str(path), limit="a mapping of sections")
-    return content
-
-
-def build(config: type[Any], values: Any, *, where: str) -> Any:
-    """A frozen dataclass from a mapping: nested dataclasses too, ints accepted for floats, lists for tuples.
-
-    Raises:
-        ParameterError: a key is unknown (with the nearest name) or missing, or a value has the wrong type.
-    """
-    if not isinstance(values, Mapping):
-        raise ParameterError(f"found {values!r}", where=where, limit="a mapping of keys", remedy="mend the section")
-    hints = typing.get_type_hints(config)
-    fields = {f.name: f for f in dataclasses.fields(config) if f.init}
-    for key in values:
-        if key not in fields:
-            raise unknown(str(key), sorted(fields), what="unknown key", where=where)
-    missing = [
-        name
-        for name, f in fields.items()
-        if name not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise ParameterError(f"missing key {missing[0]!r}", where=where, remedy="add it")
-    built = {key: _convert(hints[key], value, where=f"{where} {key}") for key, value in values.items()}
-    return config(**built)
-
-
-def _convert(hint: Any, value: Any, *, where: str) -> Any:
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return build(hint, value, where=where)
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (dict, Mapping) or origin is typing.get_origin(Mapping[str, int]):
-        return _convert_mapping(arguments, value, where=where)
-    if origin in (list, tuple):
-        return _convert_sequence(origin, arguments, value, where=where)
-    if origin in (typing.Union, types.UnionType):
-        return (
-            None if value is None else _convert(next(a for a in arguments if a is not type(None)), value, where=where)
+        raise ParameterError(
+            f"it holds a {type(content).__name__}",
+            where=str(path),
+            limit="a mapping of sections",
+            remedy="restore it, or write `key: value` lines",
         )
-    if origin is typing.Literal:
-        if value not in arguments:
-            raise unknown(str(value), [str(a) for a in arguments], what="unknown value", where=where)
-        return value
-    return _scalar(hint, value, where=where)
-
-
-def _convert_mapping(arguments: tuple[Any, ...], value: Any, *, where: str) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ParameterError(f"found {value!r}", where=where, limit="a mapping of keys", remedy="mend the section")
-    return {str(k): _convert(arguments[1], v, where=f"{where}.{k}") for k, v in value.items()}
-
-
-def _convert_sequence(origin: Any, arguments: tuple[Any, ...], value: Any, *, where: str) -> Any:
-    if not isinstance(value, list | tuple):
-        raise ParameterError(f"found {value!r}", where=where, limit="a list")
-    return origin(_convert(arguments[0], v, where=f"{where}[{i}]") for i, v in enumerate(value))
-
-
-def _scalar(hint: Any, value: Any, *, where: str) -> Any:
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    plain = hint in (int, float, str, bool)
-    if plain and (not isinstance(value, hint) or (hint is int and isinstance(value, bool))):
-        raise ParameterError(f"found {value!r}", where=where, limit=f"of type {hint.__name__}", remedy="mend the value")
-    return value
+    return content
 
 
 def use_overlay(overlay: Path, path: Path = Path("params.yaml")) -> list[str]:
@@ -237,25 +199,25 @@ def use_overlay(overlay: Path, path: Path = Path("params.yaml")) -> list[str]:
     The sections ``policies.<name>.config``, ``collect.operators`` and ``collect.recordings`` are replaced whole.
 
     Raises:
-        ParameterError: the merged parameters would not load; params.yaml is then as it was.
+        ParameterError: a file cannot be read, or the merged parameters would not load; params.yaml is then as it was.
     """
     from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     changes = read_yaml(overlay)
+    read_yaml(path)
     dialect = YAML()
     dialect.preserve_quotes = True
     dialect.width = 120
-    merged = dialect.load(path.read_text(encoding="utf-8"))
-    changed = _merge(merged, changes, prefix="")
-    temporary = path.with_name(f".{path.name}.new")
-    with temporary.open("w", encoding="utf-8") as stream:
-        dialect.dump(merged, stream)
     try:
-        load_params(temporary)
-    except ParameterError:
-        temporary.unlink()
-        raise
-    os.replace(temporary, path)
+        merged = dialect.load(path.read_text(encoding="utf-8"))
+    except YAMLError as error:  # a key that stands twice, say, which the other dialect takes for its last value
+        raise ParameterError("not YAML", where=str(path), limit=str(error), remedy="mend the file") from error
+    changed = _merge(merged, changes, prefix="")
+    with replacing(path) as partial:
+        with partial.open("w", encoding="utf-8") as stream:
+            dialect.dump(merged, stream)
+        load_params(partial, where=f"{path.name} with {overlay.name}")
     return changed
 
 
@@ -282,7 +244,12 @@ def main() -> None:
             print(f"params.yaml: {', '.join(changed) or 'nothing to change'}")
         case _:
             kinds = ", ".join(available("robots"))
-            raise ParameterError("usage: params show | params use FILE", limit=f"robots there are: {kinds}")
+            raise ParameterError(
+                f"arguments {' '.join(sys.argv[1:]) or 'missing'}",
+                where="python -m offline_to_online.params",
+                limit=f"show, or use FILE (robots there are: {kinds})",
+                remedy="name one of the two",
+            )
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ FOLDERS = {
     "algorithms": "offline_to_online.learning.algorithms",
     "gates": "offline_to_online.online.gates",
 }
+# What a module outside the project must have at least, to be taken for a plug-in of its kind.
+WANTED = {"formats": ("read",), "robots": ("SPEC",), "algorithms": ("Config", "make"), "gates": ("Config", "check")}
 
 
 def available(kind: str) -> list[str]:
@@ -28,17 +30,22 @@ def available(kind: str) -> list[str]:
     return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
 
 
-def module_for(kind: str, name: str) -> ModuleType:
+def module_for(kind: str, name: str, *, where: str = "") -> ModuleType:
     """Import the plug-in ``name`` of a kind (``formats``, ``robots``, ``algorithms``, ``gates``).
+
+    Args:
+        kind: of plug-in.
+        name: of a file in the kind's folder, or the dotted name of a module outside the project.
+        where: the name was found, for the message.
 
     Raises:
         ParameterError: no such plug-in; the message lists those there are and the nearest name.
     """
     if "." in name:
-        return _outside(kind, name)
+        return _outside(kind, name, where=where or kind)
     names = available(kind)
     if name not in names:
-        raise unknown(name, names, what=f"unknown {kind.removesuffix('s')}", where=kind)
+        raise unknown(name, names, what=f"unknown {kind.removesuffix('s')}", where=where or kind)
     return importlib.import_module(f"{FOLDERS[kind]}.{name}")
 
 
@@ -51,10 +58,19 @@ def unknown(name: str, known: list[str], *, what: str, where: str) -> ParameterE
     )
 
 
-def _outside(kind: str, name: str) -> ModuleType:
+def _outside(kind: str, name: str, *, where: str) -> ModuleType:
     try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
+        module = importlib.import_module(name)
+    except (ModuleNotFoundError, TypeError, ValueError) as error:
         raise ParameterError(
-            f"no module {name!r}", where=kind, limit=f"import failed: {error}", remedy="install it or mend its name"
+            f"no module {name!r}", where=where, limit=f"import failed: {error}", remedy="install it or mend its name"
         ) from error
+    missing = [wanted for wanted in WANTED[kind] if not hasattr(module, wanted)]
+    if missing:
+        raise ParameterError(
+            f"module {name!r} has no {missing[0]}",
+            where=where,
+            limit=f"a plug-in of {kind} has {', '.join(WANTED[kind])}",
+            remedy="mend the module or its name",
+        )
+    return module

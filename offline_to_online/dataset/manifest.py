@@ -153,12 +153,27 @@ class Manifest:
                 remedy=nearest(name, self.operators) or "name it under operators, or mend the data",
             )
 
-    def require_robot(self, *, action: VectorSchema, observation: VectorSchema, control_rate_hz: float) -> None:
-        """Refuse a manifest whose names, units, bounds or rate are not those of its robot.
+    def require_robot(
+        self, name: str, *, action: VectorSchema, observation: VectorSchema, control_rate_hz: float
+    ) -> None:
+        """Refuse a manifest of another robot, or whose names, units, bounds or rate are not those of its robot.
+
+        Args:
+            name: the robot's plug-in, as params.yaml names it.
+            action: what it is commanded.
+            observation: what it gives.
+            control_rate_hz: its control steps per second.
 
         Raises:
-            ManifestError: with the first dimension that differs.
+            ManifestError: with the first thing that differs.
         """
+        if self.robot != name:
+            raise ManifestError(
+                f"robot is {self.robot!r}",
+                where=f"manifest {self.name}",
+                limit=f"params.yaml says {name!r}",
+                remedy=nearest(self.robot, (name,)) or "mend whichever is wrong",
+            )
         pairs = (("action_schema", self.action, action), ("observation_schema", self.observation, observation))
         for field, mine, robots in pairs:
             _require_same(mine, robots, where=f"manifest {self.name}, {field}", robot=self.robot)

@@ -38,6 +38,8 @@ __all__ = [
 
 TRANSITIONS, EPISODES, SPLIT = "transitions.parquet", "episodes.parquet", "split.json"
 STEP_COLUMNS = ("observation", "action", "reward", "cost", "intervened")
+EPISODE_FACTS = ("terminated", "truncated", "operator", "seed", "success", "score")
+EPISODE_COLUMNS = ("index", "identity", "length", *EPISODE_FACTS, "final_observation")
 BLOCK_STEPS = 16_384
 NO_EXTRA: Mapping[str, Array] = MappingProxyType({})
 
@@ -134,7 +136,7 @@ def load_episodes(folder: Path, part: str | None = None) -> list[Episode]:
         DataError: a file is missing, broken, or an episode is not the one that was written.
         SplitError: no such part, or the split does not divide exactly these episodes.
     """
-    rows = _read(folder / EPISODES).to_pylist()
+    rows = _require_columns(_read(folder / EPISODES), EPISODE_COLUMNS, where=str(folder / EPISODES)).to_pylist()
     identities = [str(row["identity"]) for row in rows]
     chosen = set(identities)
     if part is not None:
@@ -238,10 +240,16 @@ def _read(path: Path) -> pa.Table:
         raise DataError(f"not readable as Parquet: {error}", where=str(path), remedy="write it anew") from error
 
 
-def _columns(table: pa.Table, *, where: str) -> dict[str, Array]:
-    missing = [name for name in STEP_COLUMNS if name not in table.column_names]
+def _require_columns(table: pa.Table, wanted: Sequence[str], *, where: str) -> pa.Table:
+    missing = [name for name in wanted if name not in table.column_names]
     if missing:
-        raise DataError(f"no column {', '.join(missing)}", where=where, limit=f"it has {', '.join(STEP_COLUMNS)}")
+        limit = f"the columns {', '.join(wanted)}"
+        raise DataError(f"no column {', '.join(missing)}", where=where, limit=limit, remedy="write it anew")
+    return table
+
+
+def _columns(table: pa.Table, *, where: str) -> dict[str, Array]:
+    _require_columns(table, STEP_COLUMNS, where=where)
     return {name: _array(table[name]) for name in STEP_COLUMNS}
 
 
@@ -269,7 +277,7 @@ def _episode(row: Mapping[str, Any], columns: Mapping[str, Array], steps: slice)
         rewards=columns["reward"][steps].copy(),
         cost=columns["cost"][steps].copy(),
         intervened=columns["intervened"][steps].copy(),
-        **{name: row[name] for name in ("terminated", "truncated", "operator", "seed", "success", "score")},
+        **{name: row[name] for name in EPISODE_FACTS},
     )
 
 

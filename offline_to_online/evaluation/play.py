@@ -105,7 +105,7 @@ def load_support(folder: Path) -> tuple[SupportEstimator, Calibration]:
         raise SupportError(
             "the thresholds belong to another estimator",
             where=str(folder),
-            limit=f"calibrated with {calibration.estimator_sha256[:12]}, found {estimator.sha256[:12]}",
+            limit=f"calibrated with {str(calibration.estimator_sha256)[:12]}, found {estimator.sha256[:12]}",
             remedy="run `dvc repro support`",
         )
     return estimator, calibration

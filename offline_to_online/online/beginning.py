@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from offline_to_online.dataset.files import file_sha256, read_json, write_json
-from offline_to_online.errors import HandoffError, ParameterError, RunError
+from offline_to_online.errors import HandoffError, PanelError, ParameterError, RunError
 from offline_to_online.evaluation.handoff import load_handoff
-from offline_to_online.evaluation.panel import load_panel
+from offline_to_online.evaluation.panel import Panel, load_panel
 from offline_to_online.online.config import OnlineConfig
 from offline_to_online.online.run import EVALUATED_CONDITIONS, OVER, OnlineRun
 
@@ -100,12 +100,12 @@ def begin(root: Path, name: str, handoff: Path, config: OnlineConfig, *, seed: i
         fresh = root / f".{name}.new"
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.copytree(handoff, fresh / "handoff")
-        write_json(fresh / "run.json", _facts(name, fresh / "handoff", config, seed=seed, jobs=jobs))
+        write_json(fresh / "run.json", _facts(root, name, fresh / "handoff", config, seed=seed, jobs=jobs))
         os.replace(fresh, folder)
     return OnlineRun(folder)
 
 
-def _facts(name: str, handoff: Path, config: OnlineConfig, *, seed: int, jobs: int) -> dict[str, Any]:
+def _facts(root: Path, name: str, handoff: Path, config: OnlineConfig, *, seed: int, jobs: int) -> dict[str, Any]:
     content, panel = load_handoff(handoff), load_panel(handoff / "panel.json")
     needed = 2 * EVALUATED_CONDITIONS * len(panel.report) + config.episodes_per_round
     if config.interaction_budget_episodes < needed:
@@ -115,6 +115,7 @@ def _facts(name: str, handoff: Path, config: OnlineConfig, *, seed: int, jobs: i
             limit=f"at least {needed}: one round's collection and the final evaluation of champion and baseline",
             remedy="raise it",
         )
+    first = _first_block(root, panel, config.rounds)
     return {
         "run": name,
         "robot": content["robot"],
@@ -124,9 +125,31 @@ def _facts(name: str, handoff: Path, config: OnlineConfig, *, seed: int, jobs: i
         "jobs": jobs,
         "handoff_sha256": file_sha256(handoff / "handoff.json"),
         "panel_sha256": panel.sha256,
-        "acceptance_sha256": [block.sha256 for block in panel.acceptance],
+        "first_block": first,
+        "acceptance_sha256": [block.sha256 for block in panel.acceptance[first : first + config.rounds]],
         "git_commit": git_commit(),
     }
+
+
+def _first_block(root: Path, panel: Panel, rounds: int) -> int:
+    """The first acceptance block that no earlier run has set aside: each is used once, whatever the run.
+
+    Raises:
+        PanelError: too few are left for this run's rounds.
+    """
+    taken = [0]
+    for path in sorted(root.glob("*/run.json")):
+        facts = read_json(path)
+        if facts["panel_sha256"] == panel.sha256:
+            taken.append(int(facts["first_block"]) + int(facts["config"]["rounds"]))
+    if max(taken) + rounds > len(panel.acceptance):
+        raise PanelError(
+            f"{max(taken)} of {len(panel.acceptance)} acceptance blocks are used by earlier runs",
+            where="panel.acceptance",
+            limit=f"{rounds} fresh ones for the rounds of this run",
+            remedy="make a new panel with another seed, and hand off again",
+        )
+    return max(taken)
 
 
 def git_commit() -> str:

@@ -56,15 +56,15 @@ def certify(run: OnlineRun, number: int) -> dict[str, Any]:
 
 def _certify(run: OnlineRun, number: int) -> dict[str, Any]:
     standing = run.standing(before=number)
-    block = standing.candidates
-    trial = _Trial(run, number, acceptance_block(run.panel, block), candidate_number=block + 1)
+    block = int(run.facts["first_block"]) + standing.candidates
+    trial = _Trial(run, number, acceptance_block(run.panel, block), candidate_number=standing.candidates + 1)
     gate = rules(run.config.gates.acceptance)
     while size := trial.next_batch(gate):
         trial.play(size)
     verdicts = judge(gate, trial.evidence())
     accepted = all(v.passed for v in verdicts)
     return {
-        "candidate_number": block + 1,
+        "candidate_number": standing.candidates + 1,
         "block": block,
         "block_sha256": run.panel.acceptance[block].sha256,
         "pairs": trial.pairs,

@@ -18,6 +18,7 @@ SAFETY: dict[str, dict[str, Any]] = {
 ACCEPTANCE: dict[str, dict[str, Any]] = {
     "no_regression": {"margin": 0.05, "alpha": 0.05, "max_pairs": 400, "batch": 50}
 }
+WEB, STORES = ("http", "https"), ("sqlite", "postgresql", "mysql", "mssql")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,17 @@ class Servers:
 
     mlflow: str = ""
     prefect: str = ""
+
+    def __post_init__(self) -> None:
+        for name, schemes in (("mlflow", (*WEB, *STORES)), ("prefect", WEB)):
+            address = getattr(self, name)
+            if address and not address.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+                raise ParameterError(
+                    f"address {address!r}",
+                    where=f"online.servers.{name}",
+                    limit=f"one that begins with {', '.join(schemes)} and ://, or an empty one",
+                    remedy="mend params.yaml",
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,7 +46,7 @@ def rules(section: Mapping[str, Mapping[str, Any]], *, where: str = "online.gate
 
 def rule(name: str, limits: Mapping[str, Any] | None, *, where: str) -> Rule:
     """One rule with its limits."""
-    module = plugins.module_for("gates", name)
+    module = plugins.module_for("gates", name, where=where)
     given = dict(limits or {})
     known = {field.name: field for field in fields(module.Config)}
     for key in given:

@@ -6,8 +6,8 @@ registry does not depend on where a command was started. Models are logged from 
 
 from __future__ import annotations
 
+import http.client
 import os
-import socket
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,9 @@ ALIAS = "champion"
 PACKAGE = Path(__file__).resolve().parents[1]
 SERVED = Path(__file__).with_name("served_policy.py")
 REQUIREMENTS = ("torch", "numpy", "safetensors", "mlflow")
-PATIENCE_S = 3.0
+PATIENCE_S = 10.0
+# /health of either server; behind a login it is the server's own client that signs in.
+ANSWERS = (200, 401, 403)
 MOST_METRICS = 1000
 
 # Telemetry is off before MLflow is imported, anywhere; a served policy never needs to be unpickled.
@@ -52,24 +54,40 @@ def artifact_folder(root: Path) -> Path:
 
 
 def demand_server(address: str, *, what: str) -> None:
-    """Refuse an http address at which nobody answers, within a few seconds.
+    """Refuse an http address at which nobody answers, or somebody else, within a few seconds.
 
     Raises:
-        ServerError: nobody answers there.
+        ServerError: no such server there.
     """
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https"):
+    if urlsplit(address).scheme not in ("http", "https"):
         return
-    port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
-        socket.create_connection((parts.hostname or "", port), timeout=PATIENCE_S).close()
-    except OSError as error:
-        raise ServerError(
-            f"no {what} server at {address}",
-            where=f"online.servers.{what.lower()}",
-            limit=str(error),
-            remedy="start it, or empty the address in params.yaml for the embedded one",
-        ) from error
+        status = _health(address)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise _no_server(address, what, str(error)) from error
+    if status not in ANSWERS:
+        raise _no_server(address, what, f"what answers there says {status} to /health")
+
+
+def _health(address: str) -> int:
+    """The status with which a server answers ``GET <address>/health``; both kinds of server have that page."""
+    parts = urlsplit(address)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=PATIENCE_S)
+    try:
+        connection.request("GET", f"{parts.path.rstrip('/')}/health")
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def _no_server(address: str, what: str, reason: str) -> ServerError:
+    return ServerError(
+        f"no {what} server at {address}",
+        where=f"online.servers.{what.lower()}",
+        limit=reason,
+        remedy="start it, or empty the address in params.yaml for the embedded one",
+    )
 
 
 class Registry:

@@ -9,6 +9,7 @@ import numpy as np
 
 from offline_to_online.dataset.episode import Episode
 from offline_to_online.dataset.spec import ActionSchema, Array, ObservationSchema
+from offline_to_online.errors import SupportError
 from offline_to_online.support.neighbours import RELATIVE_SPREAD, SMALLEST_SPREAD
 
 
@@ -47,9 +48,13 @@ def coverage(episodes: Sequence[Episode], module: RobotModule, *, minimum_share:
         ``regions``: name -> ``{steps, step_share, episodes, episode_share, supported}``;
         ``unsupported``: the names of those that are not; ``silent_sensors`` and ``silent_actions``:
         dimensions that never change in the data, so that nothing can be learned from or about them.
+
+    Raises:
+        SupportError: the episodes are of another robot.
     """
     observations = np.concatenate([e.observations[:-1] for e in episodes])
     actions = np.concatenate([e.actions for e in episodes])
+    _require_fit((observations.shape[1], actions.shape[1]), module.SPEC)
     episode_of = np.repeat(np.arange(len(episodes)), [len(e) for e in episodes])
     rows = {}
     for name, mask in sorted(module.regions(observations, actions).items()):
@@ -86,6 +91,17 @@ def joined(masks: Mapping[str, Array], count: int) -> list[str]:
     patterns, position = np.unique(table, axis=0, return_inverse=True)
     texts = [";".join(name for name, inside in zip(names, pattern, strict=True) if inside) for pattern in patterns]
     return [texts[i] for i in position.reshape(-1)]
+
+
+def _require_fit(found: tuple[int, int], spec: Schemas) -> None:
+    wanted = (spec.observation.size, spec.action.size)
+    if found != wanted:
+        raise SupportError(
+            f"{found[0]} observation and {found[1]} action dimensions",
+            where="the logged episodes",
+            limit=f"the robot has {wanted[0]} and {wanted[1]}",
+            remedy="run validate for this robot",
+        )
 
 
 def _silent(rows: Array, names: tuple[str, ...]) -> list[str]:

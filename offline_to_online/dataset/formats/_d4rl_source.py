@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from offline_to_online.dataset.episode import Episode
-from offline_to_online.dataset.formats._hdf5 import optional, unreadable
+from offline_to_online.dataset.formats._hdf5 import optional, reading, values_of
 from offline_to_online.dataset.manifest import Manifest
 from offline_to_online.dataset.spec import Array
 from offline_to_online.errors import DataError
@@ -62,7 +62,7 @@ class Source:
             last = last | self._rows("timeouts", slice(None), np.bool_)
         ends = np.unique(np.r_[np.flatnonzero(last) + 1, len(last)])
         if (logged := optional(self.file, "episodes/ends", self.path)) is not None:
-            self._require_ends(ends, np.asarray(logged[:]).reshape(-1).astype(np.int64))
+            self._require_ends(ends, values_of(logged, slice(None), self.path).reshape(-1))
         return ends
 
     def episode(self, index: int, start: int, end: int) -> Episode:
@@ -83,9 +83,9 @@ class Source:
             terminated=terminated,
             truncated=not terminated or self._flags("timeouts", rows)[-1].item(),
             operator=self._operator(index, rows, where=where),
-            seed=int(self._of_episode("seed", index, rows, default=-1, where=where)),
-            success=bool(self._of_episode("success", index, rows, default=False, where=where)),
-            score=float(self._of_episode("score", index, rows, default=0.0, where=where)),
+            seed=self._seed(index, rows, where=where),
+            success=bool(self._number("success", index, rows, default=0, where=where)),
+            score=float(self._number("score", index, rows, default=0, where=where)),
         )
 
     def _observations(self, rows: slice, *, where: str) -> tuple[Array, bool]:
@@ -110,18 +110,21 @@ class Source:
     def _finite(self, name: str, rows: slice, where: str) -> Array:
         """Rows as float32; what is too large for float32 counts as infinite."""
         values = self._rows(name, rows, np.float32)
+        self._require_finite(name, values, where=where)
+        return values
+
+    def _require_finite(self, name: str, values: Array, *, where: str) -> None:
         odd = np.argwhere(~np.isfinite(values))
         if len(odd):
             step, *dimension = odd[0].tolist()
             schema = self.manifest.action if name == "actions" else self.manifest.observation
             label = f"{name}.{schema.names[dimension[0]]}" if dimension else name
             raise DataError(
-                f"{label} is {values[tuple(odd[0])]}; {len(odd)} such value(s) in this episode",
+                f"{label} is {values[tuple(odd[0])]}; {len(odd)} such value(s) here",
                 where=f"{where}, step {step}",
                 limit="a finite number",
                 remedy="remove the episode or mend the recording",
             )
-        return values
 
     def _flags(self, name: str, rows: slice) -> Array:
         if self._find(name) is None:
@@ -129,14 +132,14 @@ class Source:
         return self._rows(name, rows, np.bool_)
 
     def _rows(self, name: str, rows: slice, dtype: Any) -> Array:
-        data = self._find(name)
-        try:
-            with np.errstate(over="ignore"):
-                values = np.asarray(data[rows]).astype(dtype)
-        except OSError as error:
-            raise unreadable(self.path, error) from error
-        flat = name not in ("observations", "actions", "next_observations")
-        return values.reshape(-1) if flat else values
+        values = values_of(self._find(name), rows, self.path)
+        if name not in ("observations", "actions", "next_observations"):
+            values = values.reshape(-1)
+        if dtype is np.bool_:
+            # NaN would count as true; as a number it stays what it is, and is refused by name.
+            self._require_finite(name, values, where=f"{self.path}, rows from {rows.start or 0}")
+        with np.errstate(over="ignore"):
+            return values.astype(dtype)
 
     def _find(self, name: str) -> Any:
         """The data set of that name, looked up and checked once; None where it may be and is absent."""
@@ -162,6 +165,23 @@ class Source:
         self.manifest.require_operator(name, where=where)
         return name
 
+    def _seed(self, index: int, rows: slice, *, where: str) -> int:
+        value = self._number("seed", index, rows, default=-1, where=where)
+        if value != int(value) or not -1 <= value < 2**63:
+            raise DataError(
+                f"the seed is {value}",
+                where=where,
+                limit="a whole number from -1 (not logged) to 2^63 - 1",
+                remedy="mend the recording",
+            )
+        return int(value)
+
+    def _number(self, name: str, index: int, rows: slice, *, default: int, where: str) -> Any:
+        value = self._of_episode(name, index, rows, default=default, where=where)
+        if not np.isfinite(value):
+            raise DataError(f"the {name} is {value}", where=where, limit="a finite number", remedy="mend the recording")
+        return value
+
     def _of_episode(self, name: str, index: int, rows: slice, *, default: Any, where: str) -> Any:
         """One value of an episode: from ``episodes/``, else the one value that all its steps share in ``infos/``."""
         data = self._find(f"episodes/{name}")
@@ -171,11 +191,11 @@ class Source:
                 raise DataError(
                     f"episodes/{name} has the shape {data.shape}", where=where, limit=limit, remedy="mend the file"
                 )
-            return data[index]
+            return values_of(data, slice(index, index + 1), self.path)[0]
         data = self._find(f"infos/{name}") if name in ("operator", "seed") else None
         if data is None:
             return default
-        values = np.unique(data[rows])
+        values = np.unique(values_of(data, rows, self.path))
         if len(values) > 1:
             raise DataError(
                 f"infos/{name} changes within the episode: {values[0]}, {values[1]}",
@@ -206,10 +226,12 @@ def dataset(file: Any, name: str, path: Path) -> Any:
     """
     data = optional(file, name, path)
     if data is None:
+        with reading(path):
+            present = sorted(file)
         raise DataError(
             f"no data set {name!r}",
             where=str(path),
-            limit=f"D4RL layout has {', '.join(COLUMNS)}; here are {', '.join(sorted(file)) or 'none'}",
+            limit=f"D4RL layout has {', '.join(COLUMNS)}; here are {', '.join(present) or 'none'}",
             remedy="rename or add it",
         )
     return data

@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from offline_to_online.dataset.files import require_readable
+from offline_to_online.dataset.spec import Array
 from offline_to_online.errors import DataError
 
+# What h5py raises for a damaged file, by where the damage lies.
+BROKEN = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 CACHE_BYTES = 64 * 2**20  # an episode is a slice of several compressed chunks: keep those that the next one shares
 
 
@@ -23,30 +27,52 @@ def opened(path: Path) -> Iterator[Any]:
         DataError: the file is missing, a pickle, truncated or no HDF5.
     """
     require_readable(path)
-    try:
+    with reading(path):
         file = h5py.File(path, "r", rdcc_nbytes=CACHE_BYTES)
-    except OSError as error:
-        raise unreadable(path, error) from error
     with file:
         yield file
 
 
-def unreadable(path: Path, error: OSError) -> DataError:
-    """The error for a file, or a part of one, that HDF5 cannot read."""
-    return DataError(
-        f"not readable as HDF5: {error}",
-        where=str(path),
-        limit="a whole HDF5 file",
-        remedy="copy or record the file again",
-    )
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Calls of h5py alone, so that whatever they raise is about the file.
+
+    Raises:
+        DataError: HDF5 cannot read the file, or this part of it.
+    """
+    try:
+        yield
+    except BROKEN as error:
+        raise DataError(
+            f"not readable as HDF5: {error}",
+            where=str(path),
+            limit="a whole HDF5 file",
+            remedy="copy or record the file again",
+        ) from error
+
+
+def values_of(data: Any, selection: Any, path: Path) -> Array:
+    """Entries of a data set, as they stand in the file.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    with reading(path):
+        return np.asarray(data[selection])
 
 
 def optional(file: Any, name: str, path: Path) -> Any:
     """The data set of that name; None where there is none. Only what lies in this very file is followed.
 
     Raises:
-        DataError: it is a link, lies in another file, or holds anything but numbers (texts for an operator).
+        DataError: it is a link, lies in another file, or holds anything but numbers (texts for an operator);
+            or the file is damaged there.
     """
+    with reading(path):
+        return _found(file, name, path)
+
+
+def _found(file: Any, name: str, path: Path) -> Any:
     place, node = "", file
     for part in name.split("/"):
         if not isinstance(node, h5py.Group) or (link := node.get(part, getlink=True)) is None:

@@ -20,7 +20,7 @@ from offline_to_online.dataset.episode import Episode
 from offline_to_online.dataset.files import replacing
 from offline_to_online.dataset.formats._d4rl_recording import write_file
 from offline_to_online.dataset.formats._d4rl_source import COLUMNS, Source, count_steps
-from offline_to_online.dataset.formats._hdf5 import opened, optional
+from offline_to_online.dataset.formats._hdf5 import BROKEN, opened, optional
 from offline_to_online.dataset.manifest import Manifest
 from offline_to_online.errors import DataError
 
@@ -36,7 +36,7 @@ def recognises(path: Path) -> bool:
     try:
         with h5py.File(path, "r") as file:
             return any(name in file for name in COLUMNS)
-    except OSError:
+    except BROKEN:
         with path.open("rb") as stream:
             return path.suffix.lower() in SUFFIXES or stream.read(len(SIGNATURE)) == SIGNATURE
 
@@ -46,7 +46,7 @@ def is_ours(path: Path) -> bool:
     try:
         with h5py.File(path, "r") as file:
             return bool(file.attrs.get("recorded_by") == RECORDED_BY)
-    except OSError:
+    except BROKEN:
         return False
 
 
