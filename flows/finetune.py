@@ -27,13 +27,14 @@ from offline_to_online.online.collect import collect, safety_gate
 from offline_to_online.online.decide import accept_or_reject, log_round, open_registry
 from offline_to_online.online.finish import close, finish
 from offline_to_online.online.registry import demand_server
-from offline_to_online.online.robot_lock import robot_held
+from offline_to_online.online.robot_lock import demand_free, robot_held
 from offline_to_online.online.run import OnlineRun
 from offline_to_online.online.update import update
 from offline_to_online.params import load_params
 from offline_to_online.report.online_page import write_online_report
 
 HANDOFF = Path("models/handoff")
+LOCKS = ONLINE_RUNS / ".locks"
 
 
 @task(name="collect", cache_policy=NO_CACHE, retries=0)
@@ -86,7 +87,7 @@ def finetune(run: str = "", new: bool = False) -> dict[str, Any]:
     """
     params = load_params()
     name = choose_name(ONLINE_RUNS, name=run, new=new)
-    with robot_held(ONLINE_RUNS / ".locks", robot_of(ONLINE_RUNS, name, HANDOFF, params.robot), name):
+    with robot_held(LOCKS, robot_of(ONLINE_RUNS, name, HANDOFF, params.robot), name):
         opened = begin(ONLINE_RUNS, name, HANDOFF, params.online, seed=params.seed, jobs=params.jobs)
         open_registry(opened)
         close_crashed(opened.folder)
@@ -124,7 +125,7 @@ def main(arguments: list[str] | None = None) -> None:
     demand_prefect()
     demand_server(params.online.servers.mlflow, what="MLflow")
     name = choose_name(ONLINE_RUNS, name=chosen.run, new=chosen.new)
-    robot_of(ONLINE_RUNS, name, HANDOFF, params.robot)
+    demand_free(LOCKS, robot_of(ONLINE_RUNS, name, HANDOFF, params.robot))
     if (ONLINE_RUNS / name / "run.json").is_file():
         print(f"run {name!r} is unfinished: going on with it, with the parameters it was started with", file=sys.stderr)
     summary = finetune(run=name, new=False)

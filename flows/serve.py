@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from prefect.client.schemas.schedules import CronSchedule
+
 from flows.finetune import finetune
 from flows.shown import demand_prefect
-from offline_to_online.errors import one_line
+from offline_to_online.errors import ParameterError, one_line
 from offline_to_online.online.config import ScheduleConfig
 from offline_to_online.params import load_params
 
@@ -17,8 +19,21 @@ DEPLOYMENT = "finetune-online"
 
 
 def schedule_of(config: ScheduleConfig) -> dict[str, Any]:
-    """What Prefect's ``serve`` wants for a schedule; nothing where the run is started by hand."""
+    """What Prefect's ``serve`` wants for a schedule; nothing where the run is started by hand.
+
+    Raises:
+        ParameterError: the cron line is none.
+    """
     if config.cron:
+        try:
+            CronSchedule(cron=config.cron)
+        except ValueError as error:
+            raise ParameterError(
+                f"cron {config.cron!r}",
+                where="params.yaml online.schedule.cron",
+                limit="five fields: minute, hour, day, month, weekday",
+                remedy='mend it, as "0 3 * * *" for three at night',
+            ) from error
         return {"cron": config.cron}
     return {"interval": config.interval_s} if config.interval_s else {}
 
@@ -26,9 +41,9 @@ def schedule_of(config: ScheduleConfig) -> dict[str, Any]:
 @one_line
 def main() -> None:
     """Serve until interrupted. One run at a time: there is one robot."""
-    params = load_params()
+    schedule = schedule_of(load_params().online.schedule)
     demand_prefect()
-    finetune.serve(name=DEPLOYMENT, limit=1, global_limit=1, **schedule_of(params.online.schedule))
+    finetune.serve(name=DEPLOYMENT, limit=1, global_limit=1, **schedule)
 
 
 if __name__ == "__main__":

@@ -178,7 +178,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ParameterError(f"no file {path}", remedy="run from the repository's root") from error
+        limit = "a YAML file of settings"
+        raise ParameterError(
+            "no such file", where=str(path), limit=limit, remedy="run from the repository's root"
+        ) from error
     except OSError as error:
         raise ParameterError(f"cannot read it: {error.strerror}", where=str(path), remedy="check the path") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

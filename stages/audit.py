@@ -7,7 +7,6 @@ run     dvc repro audit@<policy>
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +19,14 @@ from offline_to_online.params import load_params
 from offline_to_online.plugins import module_for
 from offline_to_online.support.audit import audit
 from offline_to_online.support.plots import write_plots
+from stages import argument
 
 
 @one_line
 def main() -> None:
     """Audit, and print the share of proposals outside the support."""
-    params, name = load_params(), sys.argv[1]
+    params = load_params()
+    name = argument(params.policies, what="policy", where="params.yaml policies")
     estimator, calibration = load_support(Path("models/support"))
     found = audit(
         Policy.load(Path("models") / name / "policy.safetensors"),

@@ -7,7 +7,6 @@ run     dvc repro collect
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from offline_to_online.dataset.formats import d4rl_hdf5
@@ -16,12 +15,15 @@ from offline_to_online.params import load_params
 from offline_to_online.plugins import module_for
 from offline_to_online.progress import progress
 from offline_to_online.robots._recording import record_log
+from stages import argument
 
 
 @one_line
 def main() -> None:
     """Record every operator's episodes and print how many there are."""
-    params, path = load_params(), Path("data/raw") / f"{sys.argv[1]}.hdf5"
+    params = load_params()
+    recording = argument(params.collect.recordings, what="recording", where="params.yaml collect.recordings")
+    path = Path("data/raw") / f"{recording}.hdf5"
     if path.exists() and not d4rl_hdf5.is_ours(path):
         raise DataError(
             "a file that this stage did not write is in the way",

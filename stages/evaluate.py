@@ -7,7 +7,6 @@ run     dvc repro evaluate@<policy>
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from offline_to_online.dataset.files import replacing, write_json
@@ -17,12 +16,14 @@ from offline_to_online.evaluation.panel import load_panel
 from offline_to_online.params import load_params
 from offline_to_online.progress import progress
 from offline_to_online.robots import Dynamics
+from stages import argument
 
 
 @one_line
 def main() -> None:
     """Evaluate, and print the success rate with its interval."""
-    params, name = load_params(), sys.argv[1]
+    params = load_params()
+    name = argument(params.policies, what="policy", where="params.yaml policies")
     with progress(f"evaluating {name}") as tell:
         metrics, outcomes = evaluate_policy(
             Path("models") / name / "policy.safetensors",
@@ -41,7 +42,9 @@ def main() -> None:
         outcomes.to_parquet(partial, index=False)
     write_json(folder / "metrics.json", metrics)
     low, high = metrics["success_interval"]
-    print(f"evaluate {name}: success {metrics['success_rate']:.2f} [{low:.2f}, {high:.2f}], score {metrics['score']:.2f}")
+    print(
+        f"evaluate {name}: success {metrics['success_rate']:.2f} [{low:.2f}, {high:.2f}], score {metrics['score']:.2f}"
+    )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ run     dvc repro train@<policy>
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,12 +23,14 @@ from offline_to_online.params import ESTIMATOR, load_params
 from offline_to_online.plugins import module_for
 from offline_to_online.progress import progress
 from offline_to_online.support.estimator import SupportEstimator
+from stages import argument
 
 
 @one_line
 def main() -> None:
     """Train, export, and print the last losses."""
-    params, name = load_params(), sys.argv[1]
+    params = load_params()
+    name = argument(params.policies, what="policy", where="params.yaml policies")
     config, folder = params.algorithm_config(name), Path("models") / name
     algorithm = module_for("algorithms", params.policies[name].algorithm)
     schemas = module_for("robots", params.robot).SPEC

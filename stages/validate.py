@@ -22,7 +22,10 @@ def main() -> None:
     params = load_params()
     manifest, robot = load_manifest(params.dataset.manifest), module_for("robots", params.robot)
     manifest.require_robot(
-        action=robot.SPEC.action, observation=robot.SPEC.observation, control_rate_hz=robot.SPEC.control_rate_hz
+        params.robot,
+        action=robot.SPEC.action,
+        observation=robot.SPEC.observation,
+        control_rate_hz=robot.SPEC.control_rate_hz,
     )
     summary = validate(
         path=Path(params.dataset.path),
@@ -32,7 +35,11 @@ def main() -> None:
         seed=params.seed,
         folder=Path("data/episodes"),
     )
-    print(f"validate: {summary['episodes']} episodes, {summary['steps']} steps, accepted")
+    clipped = summary["clipped"]["entries"]
+    print(
+        f"validate: {summary['episodes']} episodes, {summary['steps']} steps, accepted"
+        + (f"; clipped to their bounds: {clipped} action values" if clipped else "")
+    )
 
 
 if __name__ == "__main__":

@@ -99,7 +99,8 @@ def require_readable(path: Path) -> None:
         DataError: no such file, or a pickle. A pickle runs code when it is opened, so none ever is.
     """
     if not path.exists():
-        raise DataError("no such data", where=str(path), remedy="check the path in params.yaml")
+        limit = "a file or folder of logged episodes"
+        raise DataError("no such data", where=str(path), limit=limit, remedy="mend dataset.path in params.yaml")
     if path.is_file() and _is_pickle(path):
         raise DataError(
             "this is a pickle, and opening one runs the code in it",

@@ -7,8 +7,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from offline_to_online.errors import RobotError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+# A run holds its robot for minutes; whoever only looks whether it is free, for less than this.
+PATIENCE_S = 0.5
 
 
 @contextmanager
@@ -18,25 +25,39 @@ def robot_held(folder: Path, robot: str, run: str) -> Iterator[None]:
     Raises:
         RobotError: another run holds it; the message names that run and its process.
     """
+    lock = _acquired(folder, robot)
+    try:
+        holder = json.dumps({"run": run, "pid": os.getpid()}, sort_keys=True) + "\n"
+        (folder / f"{robot}.json").write_text(holder, encoding="utf-8")
+        yield
+    finally:
+        lock.release()
+
+
+def demand_free(folder: Path, robot: str) -> None:
+    """Refuse a robot that a run holds, before a server is started or anything written for another run.
+
+    Raises:
+        RobotError: as ``robot_held``.
+    """
+    _acquired(folder, robot).release()
+
+
+def _acquired(folder: Path, robot: str) -> BaseFileLock:
     from filelock import FileLock, Timeout
 
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / f"{robot}.lock", thread_local=False)
-    holder = folder / f"{robot}.json"
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=PATIENCE_S)
     except Timeout as error:
         raise RobotError(
-            f"robot {robot!r} is in use by {_named(holder)}",
+            f"robot {robot!r} is in use by {_named(folder / f'{robot}.json')}",
             where=str(lock.lock_file),
             limit="one run on a robot at a time",
             remedy="wait for it to finish, or stop it",
         ) from error
-    try:
-        holder.write_text(json.dumps({"run": run, "pid": os.getpid()}, sort_keys=True) + "\n", encoding="utf-8")
-        yield
-    finally:
-        lock.release()
+    return lock
 
 
 def _named(holder: Path) -> str:

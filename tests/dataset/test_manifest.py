@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -114,16 +115,19 @@ def test_lengths_and_operators_are_held_against_it(make_manifest: Make) -> None:
 
 
 def test_it_must_agree_with_its_robot(make_manifest: Make) -> None:
-    """A unit that is not the robot's is named with the dimension."""
+    """A unit that is not the robot's is named with the dimension, and so is another robot."""
     manifest = make_manifest()
-    manifest.require_robot(action=manifest.action, observation=manifest.observation, control_rate_hz=10)
+    agree = functools.partial(manifest.require_robot, "slider")
+    agree(action=manifest.action, observation=manifest.observation, control_rate_hz=10)
+    with pytest.raises(ManifestError, match=r"robot is 'slider'.*params.yaml says 'slidre'; did you mean 'slidre'"):
+        manifest.require_robot("slidre", action=manifest.action, observation=manifest.observation, control_rate_hz=10)
     other = ActionSchema(dimensions=(Dimension(name="push", unit="kN", low=-1, high=1),))
     with pytest.raises(ManifestError, match=r"push \[-1, 1\] N .*has push \[-1, 1\] kN"):
-        manifest.require_robot(action=other, observation=manifest.observation, control_rate_hz=10)
+        agree(action=other, observation=manifest.observation, control_rate_hz=10)
     with pytest.raises(ManifestError, match=r"control_rate_hz is 10"):
-        manifest.require_robot(action=manifest.action, observation=manifest.observation, control_rate_hz=25)
+        agree(action=manifest.action, observation=manifest.observation, control_rate_hz=25)
     with pytest.raises(ManifestError, match=r"2 dimensions.*has 1"):
-        manifest.require_robot(action=manifest.action, observation=other, control_rate_hz=10)
+        agree(action=manifest.action, observation=other, control_rate_hz=10)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "data" / "manifests").glob("*.yaml")), ids=lambda p: p.stem)
@@ -132,4 +136,6 @@ def test_the_manifests_here_are_whole(path: Path) -> None:
     manifest = load_manifest(path)
     assert manifest.name == path.stem
     spec = module_for("robots", manifest.robot).SPEC
-    manifest.require_robot(action=spec.action, observation=spec.observation, control_rate_hz=spec.control_rate_hz)
+    manifest.require_robot(
+        manifest.robot, action=spec.action, observation=spec.observation, control_rate_hz=spec.control_rate_hz
+    )

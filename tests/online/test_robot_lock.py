@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from offline_to_online.errors import RobotError
-from offline_to_online.online.robot_lock import robot_held
+from offline_to_online.online.robot_lock import demand_free, robot_held
 
 HOLD = """
 import sys
@@ -32,6 +32,8 @@ def test_a_robot_in_use_is_refused_with_its_holder(tmp_path: Path) -> None:
             robot_held(tmp_path, "pusht", "b"),
         ):
             pass
+        with pytest.raises(RobotError, match=r"in use by run 'run-001'"):
+            demand_free(tmp_path, "pusht")
         with robot_held(tmp_path, "fetch", "c"):
             pass
         holder.kill()
@@ -44,5 +46,6 @@ def test_a_robot_is_free_again_after_an_error(tmp_path: Path) -> None:
     """Whatever ends the run, the robot is released."""
     with pytest.raises(KeyError), robot_held(tmp_path, "pusht", "a"):
         raise KeyError
+    demand_free(tmp_path, "pusht")
     with robot_held(tmp_path, "pusht", "b"):
         pass

@@ -278,3 +278,12 @@ def test_acceptance_without_a_comparison_is_refused() -> None:
         GatesConfig(safety=GENEROUS, acceptance=GENEROUS)
     with pytest.raises(ParameterError, match="no_regression"):
         GatesConfig(safety=LENIENT, acceptance=LENIENT)
+
+
+def test_a_block_is_used_once_whatever_the_run(handoff: Path, tmp_path: Path) -> None:
+    """A second run starts at the first acceptance block that no earlier run has set aside."""
+    first = begin(tmp_path, "first", handoff, small_config(), seed=1, jobs=1)
+    second = begin(tmp_path, "second", handoff, small_config(), seed=1, jobs=1)
+    assert first.facts["first_block"] == 0
+    assert second.facts["first_block"] == small_config().rounds
+    assert not set(first.facts["acceptance_sha256"]) & set(second.facts["acceptance_sha256"])
