@@ -75,7 +75,8 @@ def _row(clone: Path, seed: int, seconds: float) -> dict[str, Any]:
 
 
 KEPT = (
-    "baseline_success", "champion_success", "champion_interval", "difference", "difference_interval", "episodes",
+    "baseline_success", "baseline_interval", "champion_success", "champion_interval",
+    "difference", "difference_interval", "episodes",
     "executed_episodes", "rounds", "accepted", "rejected", "halted", "interventions", "constraint_cost",
     "worst_support_drift", "champion_version",
 )  # fmt: skip
@@ -105,6 +106,31 @@ def report(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """The README's picture: baseline and champion on the same 100 tasks, a line per seed, with 95 % intervals."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({"svg.hashsalt": "offline_to_online", "font.size": 10}):
+        figure = Figure(figsize=(7.2, 0.45 * len(rows) + 1.2), layout="constrained")
+        axes = figure.subplots()
+        for at, row in enumerate(rows):
+            sides = ((row["baseline_success"], row["baseline_interval"], "#8a8a8a"),
+                     (row["champion_success"], row["champion_interval"], "#1a6fb5"))  # fmt: skip
+            axes.plot([side[0] for side in sides], [at, at], color="#c8c8c8", zorder=1)
+            for offset, (value, (low, high), colour) in zip((0.12, -0.12), sides, strict=True):
+                axes.plot([low, high], [at + offset, at + offset], color=colour, linewidth=1.2)
+                axes.plot(value, at + offset, "o", color=colour)
+        axes.plot([], [], "o", color="#8a8a8a", label="handed-off baseline")
+        axes.plot([], [], "o", color="#1a6fb5", label="champion after at most 150 episodes")
+        axes.set(xlim=(0, 1), yticks=range(len(rows)), yticklabels=[f"seed {r['seed']}" for r in rows])
+        axes.set_xlabel("success on 100 tasks, on an arm that moves half as far as the logged one (95 % intervals)")
+        axes.invert_yaxis()
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+        figure.savefig(path, format="svg", metadata={"Date": None})
+
+
 def main() -> None:
     """Run the seeds, print the table, write benchmarks/results/demo_seeds.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -116,6 +142,8 @@ def main() -> None:
     with ThreadPoolExecutor(side_by_side) as pool:
         rows = list(pool.map(lambda seed: run_seed(seed, jobs=2 // side_by_side), seeds))
     claims = report(rows)
+    if not arguments.quick:
+        draw(rows, ROOT / "docs/demo_seeds.svg")
     print(save("demo_seeds" + ("_quick" if arguments.quick else ""), seeds=seeds, rows=rows, claims=claims, at=at))
 
 

@@ -37,6 +37,10 @@ def test_a_dotted_name_is_a_module_outside(tmp_path: Path, monkeypatch: pytest.M
     assert module_for("robots", "lab.arm").SPEC == "theirs"
     with pytest.raises(ParameterError, match=r"no module 'lab\.leg'"):
         module_for("robots", "lab.leg")
+    with pytest.raises(ParameterError, match=r"no module '\.\.arm' \(params.yaml robot\)"):
+        module_for("robots", "..arm", where="params.yaml robot")
+    with pytest.raises(ParameterError, match=r"module 'lab\.arm' has no read"):
+        module_for("formats", "lab.arm")
 
 
 def test_an_error_is_one_line_and_survives_a_worker() -> None:

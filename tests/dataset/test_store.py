@@ -162,6 +162,15 @@ def test_broken_files_are_one_line(tmp_path: Path, log: list[Episode]) -> None:
         read_episode(tmp_path / "foreign.parquet")
 
 
+def test_a_table_of_something_else_is_one_line(tmp_path: Path, log: list[Episode]) -> None:
+    """Parquet that holds other columns is refused by their names."""
+    for name in ("episodes.parquet", "transitions.parquet"):
+        write_episodes(tmp_path, log)
+        pq.write_table(pa.table({"stranger": [1]}), tmp_path / name)
+        with pytest.raises(DataError, match=rf"no column .*{name}"):
+            load_episodes(tmp_path)
+
+
 def test_an_extra_column_must_fit(tmp_path: Path, make_episode: Make) -> None:
     """One entry per step, and no column of the episode's own."""
     episode = make_episode(0)

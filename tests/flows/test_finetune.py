@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from offline_to_online.errors import ParameterError
 from offline_to_online.online.robot_lock import robot_held
 from tests.flows.conftest import change_online, kill, start
 
@@ -99,3 +100,12 @@ def test_the_schedule_comes_from_the_parameters(cron: str, interval: float, expe
     from offline_to_online.online.config import ScheduleConfig
 
     assert set(schedule_of(ScheduleConfig(cron=cron, interval_s=interval))) == ({expected} if expected else set())
+
+
+def test_a_cron_line_that_is_none_is_refused() -> None:
+    """It is said before anything is served."""
+    from flows.serve import schedule_of
+    from offline_to_online.online.config import ScheduleConfig
+
+    with pytest.raises(ParameterError, match=r"cron 'daily' \(params.yaml online.schedule.cron\): five fields"):
+        schedule_of(ScheduleConfig(cron="daily"))

@@ -7,7 +7,9 @@ import os
 import socket
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -142,6 +144,30 @@ def test_no_server_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ServerError, match=r"no Prefect server at .*servers\.prefect"):
         demand_server(f"{address}/api", what="Prefect")
     assert list(tmp_path.iterdir()) == []
+
+
+class Page(BaseHTTPRequestHandler):
+    """A server that knows one page."""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/api/health" else 404)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing to the terminal."""
+
+
+def test_a_stranger_at_the_address_is_one_line() -> None:
+    """Whatever answers must be such a server: its health page is asked for; a port must be a port."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        demand_server(f"{address}/api", what="Prefect")
+        with pytest.raises(ServerError, match=r"no Prefect server at .*says 404 to /health"):
+            demand_server(address, what="Prefect")
+        server.shutdown()
+    with pytest.raises(ServerError, match=r"no MLflow server at http://here:port .*'port'"):
+        demand_server("http://here:port", what="MLflow")
 
 
 def artifacts(registry: Registry, version: object) -> list[Path]:

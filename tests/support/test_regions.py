@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from offline_to_online.errors import SupportError
 from offline_to_online.support.regions import coverage, joined
 
 
@@ -41,6 +43,12 @@ def test_a_sensor_that_never_moves_is_named(module, make_log):
     found = coverage(log, module)
     assert found["silent_sensors"] == ["sensor_2"]
     assert found["silent_actions"] == ["joint_1"]
+
+
+def test_episodes_of_another_robot_are_refused(module, episode_of):
+    """Regions are a robot's own: other dimensions are not looked at."""
+    with pytest.raises(SupportError, match=r"5 observation and 2 action dimensions .*the robot has 4 and 2"):
+        coverage([episode_of(np.zeros((3, 5)), np.zeros((2, 2)))], module)
 
 
 def test_a_row_names_all_its_regions():
