@@ -68,7 +68,7 @@ def build_handoff(folder: Path) -> Path:
     sources = _sources(folder)
     _episodes(sources)
     _support(sources)
-    write_panel(make_panel(ROBOT, 5, report_size=3, blocks=3), sources.panel)
+    write_panel(make_panel(ROBOT, 5, report_size=3, blocks=4), sources.panel)
     _model(sources)
     _audit_and_evaluate(folder, sources)
     write_handoff(folder / "handoff", sources, config=HandoffConfig(), budgets={"interaction_budget_episodes": 200})
