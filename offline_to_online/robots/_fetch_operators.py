@@ -20,20 +20,20 @@ LOW_Z, STANDS_M = 0.425, 0.001
 LOST_Z = 0.38
 """A block below this has left the table; nobody reaches for it."""
 
-UNSTEADY = 0.09
+UNSTEADY = 0.07
 """Standard deviation of its commands around what it means."""
 
 BESIDE_M, NEAR_M, EMPTY_M = 0.015, 0.012, 0.07
 """It descends where less than BESIDE_M aside, closes within NEAR_M of the grasp, and misses a block EMPTY_M away."""
 
-GAIN = 0.4
+GAIN = 0.5
 """Share of the remaining way that it commands per step: careful hands, slower than the arm could."""
 
 GRASP_ABOVE_M = 0.014
 """It grasps this far above the middle of the block, so that the fingers stay off the table."""
 
-RIGHT_SHARE, TOO_HIGH_M, BESIDE_STD_M = 0.15, (0.03, 0.06), 0.005
-"""How the biased operator errs: how often not at all, else by how much upwards (metres), and how far to the side."""
+RIGHT_SHARE, TOO_HIGH_M, TOO_FAR_M, BESIDE_STD_M = 0.1, (0.03, 0.06), (0.0, 0.03), 0.005
+"""How the biased operator errs: how often not at all, else by how much upwards and away (metres), how unsteadily."""
 
 
 class Picker:
@@ -114,11 +114,13 @@ def recovery(rng: np.random.Generator) -> Picker:
 
 
 def biased(rng: np.random.Generator) -> Picker:
-    """Looks through a camera that is out of true: sees the block too high, closes above it, and never looks again.
+    """Looks through a camera that is out of true: sees the block too high and too far, and never looks again.
 
     Its error is systematic on purpose: errors to all sides would cancel in whoever imitates it. And it errs
     where the others are right, in the states over the block, so that imitation closes the fingers half.
     """
-    right = rng.random() < RIGHT_SHARE
-    up = 0.0 if right else float(rng.uniform(*TOO_HIGH_M))
-    return Picker(rng, offset_m=np.array([*rng.normal(0, BESIDE_STD_M, 2), up]), looks=False)
+    aside = rng.normal(0, BESIDE_STD_M, 2)
+    if rng.random() < RIGHT_SHARE:
+        return Picker(rng, offset_m=np.array([*aside, 0.0]), looks=False)
+    up, far = rng.uniform(*TOO_HIGH_M), rng.uniform(*TOO_FAR_M)
+    return Picker(rng, offset_m=np.array([aside[0] + far, aside[1], up]), looks=False)
