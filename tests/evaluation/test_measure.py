@@ -12,6 +12,7 @@ from offline_to_online.evaluation.measure import OUTCOME_COLUMNS, evaluate_polic
 from offline_to_online.evaluation.panel import make_panel
 from offline_to_online.evaluation.play import play
 from offline_to_online.evaluation.statistics import wilson_interval
+from offline_to_online.plugins import module_for
 from offline_to_online.robots import Dynamics
 
 KEYS = {
@@ -76,12 +77,21 @@ def test_the_numbers_follow_from_the_outcomes(evaluated):
         assert sum(said["failures"].values()) == 4 - rows["success"].sum()
 
 
-def test_the_perturbations_perturb(evaluated):
-    """Shifted resets and a weaker arm change what happens on every task."""
-    _, outcomes, _ = evaluated
-    distance = outcomes.pivot(index="task", columns="condition", values="distance_median")
-    assert (distance["nominal"] != distance["shifted"]).all()
-    assert (distance["nominal"] != distance["dynamics"]).all()
+def test_the_perturbations_perturb(panel, fetch_policy, fetch_support):
+    """Shifted resets and a weaker arm change what is observed on every task."""
+    module = module_for("robots", panel.robot)
+
+    def seen(tasks, dynamics):
+        rollouts = play(fetch_policy, panel.robot, tasks, dynamics=dynamics, support_folder=None, jobs=1)
+        return [r.episode.observations for r in rollouts]
+
+    nominal = seen(panel.report, Dynamics())
+    shifted = seen([module.shift_task(task) for task in panel.report], Dynamics())
+    weaker = seen(panel.report, Dynamics(action_gain=0.5))
+    for as_logged, elsewhere, slower in zip(nominal, shifted, weaker, strict=True):
+        assert not np.array_equal(as_logged[0], elsewhere[0])
+        assert np.array_equal(as_logged[0], slower[0])
+        assert not np.array_equal(as_logged, slower)
 
 
 def test_progress_runs_over_all_conditions(evaluated):

@@ -128,9 +128,7 @@ def test_each_candidate_has_its_own_acceptance_block(finished: Path) -> None:
 def test_an_unsafe_run_halts_at_once_and_keeps_its_champion(handoff: Path, tmp_path: Path) -> None:
     """Past the safety budget no further episode is collected and nothing is updated; the summary says why."""
     gates = GatesConfig(safety={**GENEROUS, "support_drift": {"limit": 0.0, "statistic": "worst"}}, acceptance=LENIENT)
-    config = small_config(
-        gates=gates, episodes_per_round=40, dynamics=dataclasses.replace(small_config().dynamics, action_gain=0.1)
-    )
+    config = small_config(gates=gates, episodes_per_round=40, exploration_scale=20.0)
     folder = play_to_the_end(tmp_path, "a", handoff, config)
     summary = read_json(folder / "summary.json")
     assert summary["halted"]
