@@ -46,7 +46,7 @@ def test_the_stages_leave_what_the_readme_says(checkout: Checkout) -> None:
 
 def test_nothing_lies_at_the_top_level(finetuned: Checkout) -> None:
     """No mlruns/, d3rlpy_logs/, gx/ or mlflow.db appears beside the project's own files, after stages and a run."""
-    mine = {p.name for p in ROOT.iterdir()} | {"small.yaml", "change.yaml", "dvc.lock", "core"}
+    mine = {p.name for p in ROOT.iterdir()} | {"small.yaml", "change.yaml", "dvc.lock", "models"}
     assert {p.name for p in finetuned.folder.iterdir()} - mine == set()
 
 
