@@ -32,7 +32,7 @@ GAIN = 0.5
 GRASP_ABOVE_M = 0.014
 """It grasps this far above the middle of the block, so that the fingers stay off the table."""
 
-RIGHT_SHARE, TOO_HIGH_M, TOO_FAR_M, BESIDE_STD_M = 0.1, (0.03, 0.06), (0.0, 0.03), 0.005
+RIGHT_SHARE, TOO_HIGH_M, TOO_FAR_M, BESIDE_STD_M = 0.1, (0.02, 0.05), (0.02, 0.05), 0.005
 """How the biased operator errs: how often not at all, else by how much upwards and away (metres), how unsteadily."""
 
 

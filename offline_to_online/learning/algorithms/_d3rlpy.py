@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from offline_to_online.dataset.files import replacing
 from offline_to_online.dataset.spec import ActionSchema, Array, ObservationSchema
 from offline_to_online.errors import PolicyError, TrainingError
+from offline_to_online.learning.algorithms._averaged import AveragedPolicy
 from offline_to_online.learning.algorithms._flat_adam import FlatAdamFactory
 from offline_to_online.learning.learner import Normaliser
 from offline_to_online.learning.policy import Architecture, add_noise, centre_and_half, policy_bytes, to_bounds
@@ -93,6 +94,7 @@ class Parts:
     Attributes:
         algo: d3rlpy's algorithm object.
         actor: makes the optimiser of the policy.
+        average_decay: of the moving average of the policy's weights, per update; 0 is the last weights.
         critic: makes the optimiser of the values, or makes none.
         exploration_std: standard deviation of exploring actions as a share of the half range; None takes
             the policy network's own.
@@ -100,6 +102,7 @@ class Parts:
 
     algo: Any
     actor: FlatAdamFactory
+    average_decay: float
     critic: FlatAdamFactory | None = None
     exploration_std: float | None = None
 
@@ -133,6 +136,7 @@ class D3rlpyLearner:
             torch.default_generator.manual_seed(seed)
             parts.algo.create_impl((observation.size,), action.size)
         self._impl = parts.algo.impl
+        self._average = AveragedPolicy(self._impl.policy, parts.average_decay)
         self._exploration_std = parts.exploration_std
         self._optimisers = {"actor": parts.actor.made[0]}
         if parts.critic is not None:
@@ -153,14 +157,14 @@ class D3rlpyLearner:
                 optimiser.undo_after(steps[name])
             raise _refused(error, where=where) from error
         self._updates += 1
+        self._average.follow(self._updates)
         return losses
 
     def act(self, observations: Array) -> Array:
         """Greedy actions, float32 (N, A), in robot units, for observations (N, O)."""
         with torch.inference_mode():
             x = self._normaliser.apply(torch.from_numpy(np.array(observations, dtype=np.float32)))
-            squashed = self._impl.predict_best_action(x)
-            actions: Array = to_bounds(squashed, self._centre, self._half, self._low, self._high).numpy()
+            actions: Array = to_bounds(self._average(x).squashed_mu, self._centre, self._half, self._low, self._high).numpy()
         return actions
 
     def explore(self, observations: Array, rng: np.random.Generator) -> Array:
@@ -256,21 +260,22 @@ class D3rlpyLearner:
         return networks
 
     def _network_tensors(self) -> dict[str, Tensor]:
-        return {
+        tensors = {
             f"{role}.{name}": tensor
             for role, module in self._networks().items()
             for name, tensor in module.state_dict(keep_vars=True).items()
         }
+        return tensors | {f"average.{name}": tensor for name, tensor in self._average.tensors().items()}
 
     def _layers(self) -> list[nn.Linear]:
-        return [part for part in self._impl.policy.modules() if isinstance(part, nn.Linear)]
+        return [part for part in self._average.network.modules() if isinstance(part, nn.Linear)]
 
     def _noise_std(self) -> Tensor:
         if self._exploration_std is not None:
             return self._half * self._exploration_std
         with torch.no_grad():
             # The deviation does not depend on the observation (one parameter per action dimension).
-            logstd: Tensor = self._impl.policy(torch.zeros(1, self._observation.size)).logstd
+            logstd: Tensor = self._average(torch.zeros(1, self._observation.size)).logstd
             return logstd[0].exp() * self._half
 
 

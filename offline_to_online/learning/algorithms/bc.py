@@ -24,6 +24,7 @@ class Config:
         updates: gradient steps of the offline training.
         batch_size: transitions per gradient step.
         learning_rate: of Adam.
+        average_decay: of the moving average of weights that acts, per update, in [0, 1); 0 is the last weights.
         hidden_units: width of each hidden layer (ReLU).
         exploration_std: standard deviation of exploring actions, as a share of half of each action's range.
     """
@@ -31,6 +32,7 @@ class Config:
     updates: int = 5000
     batch_size: int = 256
     learning_rate: float = 1e-3
+    average_decay: float = 0.999
     hidden_units: tuple[int, ...] = (256, 256)
     exploration_std: float = 0.1
 
@@ -41,6 +43,7 @@ class Config:
             updates=(0, 10**9),
             batch_size=(1, 10**6),
             learning_rate=(1e-8, 1.0),
+            average_decay=(0.0, 0.999999),
             hidden_units=(1, 10**5),
             exploration_std=(0.0, 1.0),
         )
@@ -64,4 +67,4 @@ def _parts(config: Config) -> _d3rlpy.Parts:
         encoder_factory=_d3rlpy.encoder(config.hidden_units),
         optim_factory=actor,
     )
-    return _d3rlpy.Parts(algo=algo.create(device="cpu:0"), actor=actor, exploration_std=config.exploration_std)
+    return _d3rlpy.Parts(algo=algo.create(device="cpu:0"), actor=actor, average_decay=config.average_decay, exploration_std=config.exploration_std)

@@ -30,6 +30,8 @@ class Config:
         batch_size: transitions per gradient step.
         actor_learning_rate: of Adam, for the policy.
         critic_learning_rate: of Adam, for the critics and the value function.
+        average_decay: of the moving average of the policy's weights that acts, per update, in [0, 1);
+            0 is the last weights.
         hidden_units: width of each hidden layer (ReLU) of every network.
         expectile: which expectile of the logged actions' values stands for the best one, in (0, 1);
             0.5 is their mean, towards 1 their maximum.
@@ -44,6 +46,7 @@ class Config:
     batch_size: int = 256
     actor_learning_rate: float = 3e-4
     critic_learning_rate: float = 3e-4
+    average_decay: float = 0.999
     hidden_units: tuple[int, ...] = (256, 256)
     expectile: float = 0.8
     temperature: float = 3.0
@@ -61,6 +64,7 @@ class Config:
             batch_size=(1, 10**6),
             actor_learning_rate=rate,
             critic_learning_rate=rate,
+            average_decay=(0.0, 0.999999),
             hidden_units=(1, 10**5),
             expectile=(0.01, 0.99),
             temperature=(0.0, 1e3),
@@ -99,4 +103,4 @@ def _parts(config: Config) -> _d3rlpy.Parts:
         tau=config.tau,
         n_critics=config.critics,
     )
-    return _d3rlpy.Parts(algo=algo.create(device="cpu:0"), actor=actor, critic=critic)
+    return _d3rlpy.Parts(algo=algo.create(device="cpu:0"), actor=actor, critic=critic, average_decay=config.average_decay)
