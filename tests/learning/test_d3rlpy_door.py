@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from small_learning import ACTION, OBSERVATION, batches, learner, observations
-from torch import nn
+from torch import Tensor, nn
 
 from offline_to_online.errors import TrainingError
 from offline_to_online.learning.algorithms import _d3rlpy
@@ -108,6 +109,41 @@ def test_starts_from_the_weights_that_d3rlpy_would_draw(name: str) -> None:
     scaled = ours._normaliser.apply(torch.from_numpy(observations())).numpy()  # type: ignore[attr-defined]
     expected = ACTION.low + (raw.predict(scaled) + 1.0) / 2.0 * (ACTION.high - ACTION.low)
     np.testing.assert_allclose(ours.act(observations()), expected, rtol=1e-5, atol=1e-4)
+
+
+def policy_weights(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The weights that the optimiser moves, or with "average" those that act, by their names in the network."""
+    role = {"bc": "imitator", "iql": "policy"}.get(name, name)
+    return {key.removeprefix(f"network.{role}."): v for key, v in state.items() if key.startswith(f"network.{role}.")}
+
+
+@pytest.mark.parametrize("name", ["bc", "iql"])
+def test_acts_with_the_moving_average_of_its_weights(name: str) -> None:
+    """Averaged by a formula of this test's own; the trained network itself is somewhere else."""
+    made = learner(name, average_decay=0.9)
+    expected = policy_weights(made.state(), name)
+    for number, batch in enumerate(batches(120), start=1):
+        made.update(batch)
+        past, last = min(0.9, number / (10 + number)), policy_weights(made.state(), name)
+        expected = {key: past * value + (1 - past) * last[key] for key, value in expected.items()}
+    averaged = policy_weights(made.state(), "average")
+    assert averaged.keys() == expected.keys() != set()
+    for key, value in expected.items():
+        torch.testing.assert_close(averaged[key], value, rtol=1e-4, atol=1e-6)
+    acted = made.act(observations())
+    made.restore({**made.state(), **{f"network.average.{key}": value for key, value in last.items()}})
+    assert not np.array_equal(made.act(observations()), acted)
+
+
+@pytest.mark.parametrize("name", ["bc", "iql"])
+def test_without_a_past_it_acts_with_the_last_weights(name: str) -> None:
+    """A decay of 0 is the network that the optimiser moves."""
+    made = learner(name, average_decay=0.0)
+    for batch in batches(5):
+        made.update(batch)
+    averaged, last = policy_weights(made.state(), "average"), policy_weights(made.state(), name)
+    assert averaged.keys() == last.keys() != set()
+    assert all(torch.equal(averaged[key], value) for key, value in last.items())
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ d3rlpy is imported on first use, without its banner and without its change to ev
 put in place of its parts gives the same numbers faster, or makes a broken update refusable:
 
 - Adam works on one contiguous vector per optimiser (fused), and refuses a non-finite gradient before its step;
+- what acts is a moving average of the policy's weights;
 - target networks carry no gradients, activations work in place, and the target values that IQL's two losses
   both ask for are computed once.
 """
@@ -157,7 +158,8 @@ class D3rlpyLearner:
                 optimiser.undo_after(steps[name])
             raise _refused(error, where=where) from error
         self._updates += 1
-        self._average.follow(self._updates)
+        if self._optimisers["actor"].rate:  # a frozen policy does not catch up with itself either
+            self._average.follow(self._updates)
         return losses
 
     def act(self, observations: Array) -> Array:

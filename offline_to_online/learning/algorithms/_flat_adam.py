@@ -85,13 +85,18 @@ class FlatAdam:
         """Steps done."""
         return float(self._moments["step"])
 
+    @property
+    def rate(self) -> float:
+        """The learning rate as it is scaled now."""
+        return float(self.optim.param_groups[0]["lr"])
+
     def scale(self, factor: float) -> None:
         """Set the learning rate to a multiple of the configured one."""
         self.optim.param_groups[0]["lr"] = self.learning_rate * factor
 
     def state(self) -> dict[str, Tensor]:
         """Moments and the current rate; the parameters are saved by their own names."""
-        rate = torch.tensor(self.optim.param_groups[0]["lr"], dtype=torch.float64)
+        rate = torch.tensor(self.rate, dtype=torch.float64)
         return {name: tensor.clone() for name, tensor in self._moments.items()} | {"learning_rate": rate}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
