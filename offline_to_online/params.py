@@ -196,10 +196,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
+REPLACED_WHOLE = ("collect.operators", "evaluation.dynamics", "online.dynamics")
+
+
 def use_overlay(overlay: Path, path: Path = Path("params.yaml")) -> list[str]:
     """Write the values of a small overlay file into params.yaml, keeping its comments; the changed keys.
 
-    The sections ``policies.<name>.config``, ``collect.operators`` and ``collect.recordings`` are replaced whole.
+    Sections merge key by key, but lists, ``collect.operators`` and both ``dynamics`` are replaced whole.
 
     Raises:
         ParameterError: a file cannot be read, or the merged parameters would not load; params.yaml is then as it was.
@@ -228,7 +231,7 @@ def _merge(target: Any, changes: Mapping[str, Any], *, prefix: str) -> list[str]
     changed: list[str] = []
     for key, value in changes.items():
         name = f"{prefix}{key}"
-        if isinstance(value, dict) and isinstance(target.get(key), dict) and name != "collect.operators":
+        if isinstance(value, dict) and isinstance(target.get(key), dict) and name not in REPLACED_WHOLE:
             changed += _merge(target[key], value, prefix=f"{name}.")
         elif target.get(key) != value:
             target[key] = value

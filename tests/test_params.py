@@ -10,6 +10,7 @@ import yaml
 
 from offline_to_online.errors import ParameterError
 from offline_to_online.params import load_params, use_overlay
+from offline_to_online.robots import Dynamics
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -92,6 +93,19 @@ def test_every_overlay_in_the_docs_loads(params_file: Path, name: str) -> None:
     assert use_overlay(overlay, params_file)
     assert "# the one seed" in params_file.read_text()
     assert use_overlay(overlay, params_file) == []
+
+
+def test_an_overlay_replaces_dynamics_whole(params_file: Path, tmp_path: Path) -> None:
+    """Another change of dynamics takes the place of the first; the rest of the section stays."""
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("online: {dynamics: {}}\nevaluation: {dynamics: {action_delay_steps: 1}}\n")
+    before = load_params(params_file)
+    assert use_overlay(overlay, params_file) == ["online.dynamics", "evaluation.dynamics"]
+    after = load_params(params_file)
+    assert before.online.dynamics == Dynamics(action_gain=0.5)
+    assert after.online.dynamics == Dynamics()
+    assert after.evaluation.dynamics == Dynamics(action_delay_steps=1)
+    assert after.online.rounds == before.online.rounds
 
 
 def test_a_bad_overlay_changes_nothing(params_file: Path, tmp_path: Path) -> None:
