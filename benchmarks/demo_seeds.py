@@ -47,7 +47,9 @@ def run_seed(seed: int, jobs: int) -> dict[str, Any]:
             done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise SystemExit(f"seed {seed}: {' '.join(command)} failed:\n{done.stderr[-2000:]}")
-        return _row(clone, seed, time.monotonic() - started)
+        row = _row(clone, seed, time.monotonic() - started)
+    print(f"seed {seed}: {row['difference']:+.2f} after {row['seconds']} s", file=sys.stderr, flush=True)
+    return row
 
 
 def _swap(line: str, seed: int, jobs: int) -> str:
@@ -65,8 +67,8 @@ def _row(clone: Path, seed: int, seconds: float) -> dict[str, Any]:
     summary = json.loads(next((clone / "data/online").glob("*/summary.json")).read_text(encoding="utf-8"))
     return {
         "seed": seed,
-        "bc": policies["bc"]["success_rate"],
-        "iql": policies["iql"]["success_rate"],
+        **{name: metrics["success_rate"] for name, metrics in policies.items()},
+        **{f"{name}_interval": metrics["success_interval"] for name, metrics in policies.items()},
         "chosen": handoff["chosen"],
         "p_value": handoff["comparison"]["p_value"],
         "seconds": round(seconds),
