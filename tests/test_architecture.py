@@ -15,7 +15,7 @@ DOORS = {
     "pandera": {"dataset/schema.py"},
     "great_expectations": {"dataset/acceptance.py"},
     "mlflow": {"online/registry.py", "online/served_policy.py"},
-    "d3rlpy": {"learning/algorithms/_d3rlpy.py"},
+    "d3rlpy": {"learning/algorithms/_d3rlpy/library.py"},
     "prefect": set(),
     "dvc": set(),
 }

@@ -17,7 +17,8 @@ from offline_to_online.dataset.store import load_episodes, write_episodes
 from offline_to_online.evaluation.handoff import HandoffSources
 from offline_to_online.evaluation.panel import load_panel, make_panel, write_panel
 from offline_to_online.evaluation.statistics import mean_interval, wilson_interval
-from offline_to_online.learning.policy import Architecture, Policy, policy_bytes
+from offline_to_online.learning.policy import Policy
+from offline_to_online.learning.policy_file import Architecture, policy_bytes
 from offline_to_online.robots import pusht
 from offline_to_online.support.audit import audit
 from offline_to_online.support.calibration import calibrate

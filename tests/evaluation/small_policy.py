@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from offline_to_online.learning.policy import Architecture, policy_bytes
+from offline_to_online.learning.policy_file import Architecture, policy_bytes
 
 
 def write_policy(path, spec, *, last_weight=1.0):

@@ -15,7 +15,8 @@ from small_learning import ACTION, OBSERVATION, observations
 
 from offline_to_online.dataset.spec import ActionSchema, Dimension
 from offline_to_online.errors import PolicyError
-from offline_to_online.learning.policy import METADATA_KEY, Architecture, Policy, RandomPolicy, policy_bytes
+from offline_to_online.learning.policy import Policy, RandomPolicy
+from offline_to_online.learning.policy_file import METADATA_KEY, Architecture, policy_bytes
 
 ARCHITECTURE = Architecture(
     observation=OBSERVATION.names, action=ACTION.names, hidden=((8, "relu"), (6, "tanh"), (5, "silu"))

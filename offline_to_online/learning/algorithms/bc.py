@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from offline_to_online.dataset.spec import ActionSchema, ObservationSchema
 from offline_to_online.learning.algorithms import _d3rlpy
-from offline_to_online.learning.algorithms._flat_adam import FlatAdamFactory
 from offline_to_online.learning.learner import Learner, Normaliser, check_ranges
 
 NEEDS_SUPPORT = False
@@ -59,7 +58,7 @@ def make(
 
 
 def _parts(config: Config) -> _d3rlpy.Parts:
-    actor = FlatAdamFactory()
+    actor = _d3rlpy.FlatAdamFactory()
     algo = _d3rlpy.d3rlpy().algos.BCConfig(
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,
@@ -67,4 +66,9 @@ def _parts(config: Config) -> _d3rlpy.Parts:
         encoder_factory=_d3rlpy.encoder(config.hidden_units),
         optim_factory=actor,
     )
-    return _d3rlpy.Parts(algo=algo.create(device="cpu:0"), actor=actor, average_decay=config.average_decay, exploration_std=config.exploration_std)
+    return _d3rlpy.Parts(
+        algo=algo.create(device="cpu:0"),
+        actor=actor,
+        average_decay=config.average_decay,
+        exploration_std=config.exploration_std,
+    )

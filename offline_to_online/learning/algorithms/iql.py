@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from offline_to_online.dataset.spec import ActionSchema, ObservationSchema
 from offline_to_online.learning.algorithms import _d3rlpy
-from offline_to_online.learning.algorithms._flat_adam import FlatAdamFactory
 from offline_to_online.learning.learner import Learner, Normaliser, check_ranges
 
 NEEDS_SUPPORT = True
@@ -85,7 +84,7 @@ def make(
 
 
 def _parts(config: Config) -> _d3rlpy.Parts:
-    actor, critic = FlatAdamFactory(), FlatAdamFactory()
+    actor, critic = _d3rlpy.FlatAdamFactory(), _d3rlpy.FlatAdamFactory()
     layers = _d3rlpy.encoder(config.hidden_units)
     algo = _d3rlpy.d3rlpy().algos.IQLConfig(
         batch_size=config.batch_size,
@@ -103,4 +102,6 @@ def _parts(config: Config) -> _d3rlpy.Parts:
         tau=config.tau,
         n_critics=config.critics,
     )
-    return _d3rlpy.Parts(algo=algo.create(device="cpu:0"), actor=actor, critic=critic, average_decay=config.average_decay)
+    return _d3rlpy.Parts(
+        algo=algo.create(device="cpu:0"), actor=actor, critic=critic, average_decay=config.average_decay
+    )

@@ -1,21 +1,9 @@
-"""The only door to d3rlpy: its networks, losses and update rules; our data, scaling, files and checks.
-
-d3rlpy is imported on first use, without its banner and without its change to everybody's logging. What we
-put in place of its parts gives the same numbers faster, or makes a broken update refusable:
-
-- Adam works on one contiguous vector per optimiser (fused), and refuses a non-finite gradient before its step;
-- what acts is a moving average of the policy's weights;
-- target networks carry no gradients, activations work in place, and the target values that IQL's two losses
-  both ask for are computed once.
-"""
+"""A d3rlpy algorithm as a ``Learner``."""
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import math
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -27,47 +15,13 @@ from torch import Tensor, nn
 from offline_to_online.dataset.files import replacing
 from offline_to_online.dataset.spec import ActionSchema, Array, ObservationSchema
 from offline_to_online.errors import PolicyError, TrainingError
-from offline_to_online.learning.algorithms._averaged import AveragedPolicy
-from offline_to_online.learning.algorithms._flat_adam import FlatAdamFactory
+from offline_to_online.learning.algorithms._d3rlpy.averaged import AveragedPolicy
+from offline_to_online.learning.algorithms._d3rlpy.flat_adam import FlatAdamFactory
+from offline_to_online.learning.algorithms._d3rlpy.library import ACTIVATION, d3rlpy
 from offline_to_online.learning.learner import Normaliser
-from offline_to_online.learning.policy import Architecture, add_noise, centre_and_half, policy_bytes, to_bounds
+from offline_to_online.learning.policy import add_noise, centre_and_half, to_bounds
+from offline_to_online.learning.policy_file import Architecture, policy_bytes
 from offline_to_online.learning.replay import Batch
-
-ACTIVATION = "relu"
-
-
-@functools.cache
-def d3rlpy() -> Any:
-    """The library, imported quietly and without side effects on the process."""
-    with _quiet_import():
-        import d3rlpy
-
-    return d3rlpy
-
-
-@contextlib.contextmanager
-def _quiet_import() -> Iterator[None]:
-    import structlog
-    from gym_notices.notices import notices
-
-    kept, notices_kept, precision = structlog.get_config(), dict(notices), torch.get_float32_matmul_precision()
-    was_configured = structlog.is_configured()
-    notices.clear()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        notices.update(notices_kept)
-        torch.set_float32_matmul_precision(precision)
-        structlog.reset_defaults()
-        if was_configured:
-            structlog.configure(**kept)
-
-
-def encoder(hidden_units: tuple[int, ...]) -> Any:
-    """d3rlpy's factory of the hidden layers."""
-    return d3rlpy().models.VectorEncoderFactory(hidden_units=list(hidden_units), activation=ACTIVATION)
 
 
 class _ComputedOnce:
@@ -79,6 +33,7 @@ class _ComputedOnce:
         self._answer: Any = None
 
     def compute_expected_q(self, x: Tensor, action: Tensor, reduction: str = "mean") -> Any:
+        """As d3rlpy's forwarder of the target critics."""
         asked = (x, action, reduction)
         # By identity: every update normalises its batch into new tensors, and the targets move only after it.
         if not (self._asked and all(a is b for a, b in zip(asked, self._asked, strict=True))):
@@ -166,7 +121,8 @@ class D3rlpyLearner:
         """Greedy actions, float32 (N, A), in robot units, for observations (N, O)."""
         with torch.inference_mode():
             x = self._normaliser.apply(torch.from_numpy(np.array(observations, dtype=np.float32)))
-            actions: Array = to_bounds(self._average(x).squashed_mu, self._centre, self._half, self._low, self._high).numpy()
+            squashed = self._average(x).squashed_mu
+            actions: Array = to_bounds(squashed, self._centre, self._half, self._low, self._high).numpy()
         return actions
 
     def explore(self, observations: Array, rng: np.random.Generator) -> Array:
