@@ -1,0 +1,58 @@
+"""What the benchmarks make of their rows: claims that can fail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from benchmarks import demo_seeds, safety_limits
+from offline_to_online.online.evidence import RolloutEvidence
+from offline_to_online.online.gating import rules
+
+ROW: dict[str, Any] = {
+    "seed": 7, "bc": 0.5, "iql": 0.9, "chosen": "iql", "p_value": 1e-6, "baseline_success": 0.4,
+    "champion_success": 0.7, "difference": 0.3, "difference_interval": [0.2, 0.4], "accepted": 3, "rounds": 5,
+    "episodes": 150, "interventions": 9, "seconds": 500,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "broken"),
+    [
+        ({}, []),
+        ({"difference": 0.19}, ["champion above the handed-off baseline, worst seed"]),
+        ({"chosen": "bc"}, ["IQL beats BC, paired on the panel, on every seed"]),
+        ({"episodes": 151}, ["collected episodes"]),
+    ],
+)
+def test_a_single_poor_seed_breaks_its_claim(change: dict[str, Any], broken: list[str]) -> None:
+    """Claims are about the worst seed, not about the mean of them."""
+    rows = [{**ROW, "seed": seed} for seed in range(1, 40)] + [{**ROW, **change}]
+    assert [claim["claim"] for claim in demo_seeds.report(rows) if not claim["holds"]] == broken
+
+
+def test_a_mean_gain_that_could_be_smaller_is_no_claim() -> None:
+    """Two seeds far apart: the interval of their mean reaches below the limit."""
+    claims = demo_seeds.report([{**ROW, "difference": 0.9}, {**ROW, "difference": 0.21}])
+    assert [claim["holds"] for claim in claims] == [True, False, True, True]
+
+
+def evidence(drift: float, count: int) -> list[RolloutEvidence]:
+    """Episodes that differ from sound ones by their drift alone."""
+    return [RolloutEvidence(success=True, interventions=0, support_drift=drift)] * count
+
+
+def test_a_replay_halts_after_the_episode_that_uses_the_budget_up() -> None:
+    """A mean of 0.4 over ten episodes is four in all: eight of 0.5 spend it, the ninth exceeds it."""
+    gate = rules({"support_drift": {"limit": 0.4, "window": 10}})
+    assert safety_limits.judged(gate, evidence(0.5, 20)) == (9, {"support_drift": pytest.approx(4.5 / 4)})
+    assert safety_limits.judged(gate, evidence(0.3, 20)) == (0, {"support_drift": pytest.approx(3 / 4)})
+
+
+def test_safety_limits_that_stop_the_sound_or_spare_the_reckless_say_so() -> None:
+    """Both claims can fail."""
+    row = {"policy": "p", "replays": 3, "episodes": 10, "halted_after": [4], "share_of_limit_used": {"cost": 0.5}}
+    assert [claim["holds"] for claim in safety_limits.report([row, row])] == [False, False]
+    sound, reckless = {**row, "halted_after": []}, {**row, "halted_after": [3, 3, 4]}
+    assert [claim["holds"] for claim in safety_limits.report([sound, reckless])] == [True, True]
