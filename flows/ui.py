@@ -7,6 +7,8 @@ A server that params.yaml configures is already there: only its address is print
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -42,7 +44,9 @@ def commands(prefect: str, mlflow: str) -> dict[str, tuple[list[str], int]]:
     if not mlflow:
         root = Path(ONLINE_RUNS)
         store = ["--backend-store-uri", store_address(root, ""), "--artifacts-destination", str(artifact_folder(root))]
-        started["MLflow"] = (["mlflow", "server", "--host", HOST, "--port", str(MLFLOW_PORT), *store], MLFLOW_PORT)
+        quiet = ["--workers", "1", "--uvicorn-opts", "--log-level warning"]
+        command = ["mlflow", "server", "--host", HOST, "--port", str(MLFLOW_PORT), *store, *quiet]
+        started["MLflow"] = (command, MLFLOW_PORT)
     return started
 
 
@@ -70,7 +74,11 @@ def main() -> None:
     started = commands(servers.prefect, servers.mlflow)
     for _, port in started.values():
         demand_free(port)
-    processes = {name: subprocess.Popen(command, stdout=subprocess.DEVNULL) for name, (command, _) in started.items()}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the servers end with this process
+    calm = {**os.environ, "PYTHONWARNINGS": "ignore"}  # of the libraries' own deprecations
+    processes = {
+        name: subprocess.Popen(command, stdout=subprocess.DEVNULL, env=calm) for name, (command, _) in started.items()
+    }
     try:
         for name, address in (("Prefect", servers.prefect), ("MLflow", servers.mlflow)):
             if name in processes:
