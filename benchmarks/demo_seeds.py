@@ -108,6 +108,27 @@ def report(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def markdown(rows: list[dict[str, Any]]) -> list[str]:
+    """The table's rows as README and docs/results.md show them (tests/test_docs.py holds them to it)."""
+
+    def cell(row: dict[str, Any], name: str, interval: str, style: str = ".2f") -> str:
+        low, high = row[interval]
+        return f"{row[name]:{style}} [{low:{style}}, {high:{style}}]"
+
+    def cells(row: dict[str, Any]) -> list[str]:
+        rates = [(name, f"{name}_interval") for name in ("bc", "iql")]
+        rates += [(f"{side}_success", f"{side}_interval") for side in ("baseline", "champion")]
+        gain = cell(row, "difference", "difference_interval", "+.2f")
+        return [
+            str(row["seed"]),
+            *(cell(row, *names) for names in rates),
+            gain,
+            f"{row['accepted']} of {row['rounds']}",
+        ]
+
+    return [f"| {' | '.join(cells(row))} |" for row in rows]
+
+
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """The README's picture: baseline and champion on the same 100 tasks, a line per seed, with 95 % intervals."""
     import matplotlib as mpl
@@ -146,6 +167,7 @@ def main() -> None:
     claims = report(rows)
     if not arguments.quick:
         draw(rows, ROOT / "docs/demo_seeds.svg")
+        print("\n".join(markdown(rows)))
     print(save("demo_seeds" + ("_quick" if arguments.quick else ""), seeds=seeds, rows=rows, claims=claims, at=at))
 
 

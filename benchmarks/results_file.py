@@ -42,5 +42,6 @@ def save(
     """Write ``benchmarks/results/<name>.json``; ``at`` is the commit that was measured."""
     path = RESULTS / f"{name}.json"
     content = {"commit": at, "machine": machine(), "seeds": list(seeds), "rows": list(rows), "claims": list(claims)}
+    path.parent.mkdir(exist_ok=True)  # git keeps no empty folder
     path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return path

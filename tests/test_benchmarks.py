@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import demo_seeds, safety_limits
+from benchmarks import demo_seeds, results_file, safety_limits
 from offline_to_online.online.evidence import RolloutEvidence
 from offline_to_online.online.gating import rules
 
@@ -36,6 +38,16 @@ def test_a_mean_gain_that_could_be_smaller_is_no_claim() -> None:
     """Two seeds far apart: the interval of their mean reaches below the limit."""
     claims = demo_seeds.report([{**ROW, "difference": 0.9}, {**ROW, "difference": 0.21}])
     assert [claim["holds"] for claim in claims] == [True, False, True, True]
+
+
+def test_a_result_is_written_where_no_folder_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fresh clone has no benchmarks/results."""
+    monkeypatch.setattr(results_file, "RESULTS", tmp_path / "results")
+    path = results_file.save("name", seeds=[7], rows=[ROW], claims=demo_seeds.report([ROW]), at="abc")
+    left = json.loads(path.read_text())
+    assert left.keys() == {"commit", "machine", "seeds", "rows", "claims"}
+    assert left["rows"] == [ROW]
+    assert [sorted(claim) for claim in left["claims"]] == [["claim", "holds", "limit", "measured"]] * 4
 
 
 def evidence(drift: float, count: int) -> list[RolloutEvidence]:
