@@ -19,7 +19,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from flows import ONLINE_RUNS
-from flows.shown import Progress, close_crashed, demand_prefect, show_verdicts
+from flows.shown import Progress, close_crashed, demand_prefect, name_flow_run, show_verdicts
 from offline_to_online.errors import one_line
 from offline_to_online.online.beginning import begin, choose_name, robot_of
 from offline_to_online.online.certify import audit_candidate, certify
@@ -90,6 +90,7 @@ def finetune(run: str = "", new: bool = False) -> dict[str, Any]:
     with robot_held(LOCKS, robot_of(ONLINE_RUNS, name, HANDOFF, params.robot), name):
         opened = begin(ONLINE_RUNS, name, HANDOFF, params.online, seed=params.seed, jobs=params.jobs)
         open_registry(opened)
+        name_flow_run(name)
         close_crashed(opened.folder)
         return rounds(opened.folder)
 

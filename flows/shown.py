@@ -30,6 +30,14 @@ def demand_prefect() -> None:
     demand_server(os.environ.get("PREFECT_API_URL", ""), what="Prefect")
 
 
+def name_flow_run(name: str) -> None:
+    """Show this flow run under an online run's name."""
+    context = FlowRunContext.get()
+    if context and context.flow_run:
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_name(context.flow_run.id, name)
+
+
 def close_crashed(folder: Path) -> None:
     """Note which flow run works on an online run; the one that did so before, left running by a crash, is closed."""
     context = FlowRunContext.get()

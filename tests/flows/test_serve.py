@@ -79,6 +79,7 @@ def test_a_run_started_from_the_served_deployment_completes(workplace: Path, api
             return kind if kind in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"} else None
 
         assert eventually("the run's end", ended) == "COMPLETED"
+        assert api.get(f"/flow_runs/{run}").json()["name"] == "run-001"
     finally:
         end(served)
     summary = json.loads((workplace / "data/online/run-001/summary.json").read_text())
