@@ -27,6 +27,7 @@ from offline_to_online.params import Params, load_params
 from offline_to_online.plugins import module_for
 
 HANDOFF = Path("models/handoff")
+NAME = "safety_limits"
 
 
 def replay(params: Params, policy: PolicySource, episodes: int, seed: int, scale: float) -> list[RolloutEvidence]:
@@ -100,7 +101,7 @@ def main() -> None:
         measure(params, "random actions", "random", replays, 10),
     ]
     claims = report(rows)
-    print(save("safety_limits" + ("_quick" if quick else ""), seeds=[params.seed], rows=rows, claims=claims, at=at))
+    print(save(NAME + ("_quick" if quick else ""), seeds=[params.seed], rows=rows, claims=claims, at=at))
 
 
 if __name__ == "__main__":

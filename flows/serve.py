@@ -5,6 +5,7 @@ python -m flows.serve
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from prefect.client.schemas.schedules import CronSchedule
@@ -38,10 +39,26 @@ def schedule_of(config: ScheduleConfig) -> dict[str, Any]:
     return {"interval": config.interval_s} if config.interval_s else {}
 
 
+def demand_server_for(schedule: dict[str, Any]) -> None:
+    """Refuse a schedule that nobody would keep: Prefect's ephemeral server starts nothing by the clock.
+
+    Raises:
+        ParameterError: there is a schedule and no server.
+    """
+    if schedule and not os.environ.get("PREFECT_API_URL"):
+        raise ParameterError(
+            "a schedule without a Prefect server",
+            where="params.yaml online.schedule",
+            limit="a server that runs all the time keeps it",
+            remedy="start one (`make ui`), and set PREFECT_API_URL or online.servers.prefect to its /api",
+        )
+
+
 @one_line
 def main() -> None:
     """Serve until interrupted. One run at a time: there is one robot."""
     schedule = schedule_of(load_params().online.schedule)
+    demand_server_for(schedule)
     demand_prefect()
     finetune.serve(name=DEPLOYMENT, limit=1, global_limit=1, **schedule)
 

@@ -50,7 +50,7 @@ class Learner(Protocol):
     def scale_learning_rates(self, *, actor: float = 1.0, critic: float = 1.0) -> None:
         """Set the rates to these multiples of the configured ones; 0 freezes the weights.
 
-        The schedule and the warm-up of an online run go through here. An algorithm without a critic
+        The schedule of an online run goes through here. An algorithm without a critic
         ignores ``critic``.
         """
 

@@ -34,7 +34,7 @@ class Policy:
         observation_size: number of observation dimensions O.
         action_size: number of action dimensions A.
         sha256: SHA-256 of the file's content.
-        exploration_scale: multiplies the noise of ``explore``; an online run may lower it.
+        exploration_scale: multiplies the noise of ``explore``; an online run sets it.
     """
 
     def __init__(self, architecture: Architecture, tensors: Mapping[str, Tensor], *, sha256: str) -> None:

@@ -12,7 +12,7 @@ from offline_to_online.robots import Dynamics
 
 SAFETY: dict[str, dict[str, Any]] = {
     "interventions": {"limit": 40, "window": 10},
-    "support_drift": {"limit": 0.3, "window": 10, "statistic": "mean"},
+    "support_drift": {"limit": 0.4, "window": 10, "statistic": "mean"},
     "constraint_cost": {"per_episode": 25.0, "total": 100.0, "window": 10},
 }
 ACCEPTANCE: dict[str, dict[str, Any]] = {

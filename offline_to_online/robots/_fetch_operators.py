@@ -1,4 +1,4 @@
-"""Three people at a picking station, scripted: one knows, one drops and picks up again, one grasps above the block.
+"""Three people at a picking station, scripted: one knows, one drops and picks up again, one grasps beside the block.
 
 They see the policy's 28 numbers and nothing else. Each has unsteady hands, so that what they record
 is a region and not a line.

@@ -1,7 +1,7 @@
 """Fetch picks a block off a table and brings it to a goal (gymnasium-robotics FetchPickAndPlace-v4).
 
 28 observations (the environment's 25 and the desired goal), 4 actions, 25 Hz, 50 steps, sparse reward.
-A warehouse log in small: `OPERATORS` hold an expert, one who drops and recovers, and one who grasps above the block.
+A warehouse log in small: `OPERATORS` hold an expert, one who drops and recovers, and one who misjudges the block.
 """
 
 from __future__ import annotations

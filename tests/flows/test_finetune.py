@@ -109,3 +109,15 @@ def test_a_cron_line_that_is_none_is_refused() -> None:
 
     with pytest.raises(ParameterError, match=r"cron 'daily' \(params.yaml online.schedule.cron\): five fields"):
         schedule_of(ScheduleConfig(cron="daily"))
+
+
+def test_a_schedule_wants_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefect's ephemeral server keeps no schedule: refused, unless there is a server or no schedule."""
+    from flows.serve import demand_server_for
+
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    demand_server_for({})
+    with pytest.raises(ParameterError, match="a schedule without a Prefect server"):
+        demand_server_for({"interval": 60})
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
+    demand_server_for({"interval": 60})

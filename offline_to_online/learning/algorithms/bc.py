@@ -24,6 +24,7 @@ class Config:
         batch_size: transitions per gradient step.
         learning_rate: of Adam.
         average_decay: of the moving average of weights that acts, per update, in [0, 1); 0 is the last weights.
+            It covers no more than about the last tenth of the updates, whatever the decay.
         hidden_units: width of each hidden layer (ReLU).
         exploration_std: standard deviation of exploring actions, as a share of half of each action's range.
     """

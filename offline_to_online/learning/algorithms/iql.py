@@ -30,7 +30,7 @@ class Config:
         actor_learning_rate: of Adam, for the policy.
         critic_learning_rate: of Adam, for the critics and the value function.
         average_decay: of the moving average of the policy's weights that acts, per update, in [0, 1);
-            0 is the last weights.
+            0 is the last weights. It covers no more than about the last tenth of the updates, whatever the decay.
         hidden_units: width of each hidden layer (ReLU) of every network.
         expectile: which expectile of the logged actions' values stands for the best one, in (0, 1);
             0.5 is their mean, towards 1 their maximum.

@@ -28,7 +28,8 @@ class AveragedPolicy:
     def follow(self, updates: int) -> None:
         """Move towards the policy, which has had so many updates (1 or more) in its life.
 
-        Early on the average covers the last tenth of the updates, so that no initial weight lingers in it.
+        However large the decay, the average covers no more than about the last tenth of the updates, so that no
+        early weight lingers in it: a decay of 0.999 is reached after 9,990 updates.
         """
         share = 1.0 - min(self._decay, updates / (10.0 + updates))
         with torch.no_grad():
