@@ -47,7 +47,7 @@ def test_a_result_is_written_where_no_folder_is(tmp_path: Path, monkeypatch: pyt
     left = json.loads(path.read_text())
     assert left.keys() == {"commit", "machine", "seeds", "rows", "claims"}
     assert left["rows"] == [ROW]
-    assert [sorted(claim) for claim in left["claims"]] == [["claim", "holds", "limit", "measured"]] * 4
+    assert [sorted(claim) for claim in left["claims"]] == [["claim", "holds", "limit", "measured"]] * 3
 
 
 def evidence(drift: float, count: int) -> list[RolloutEvidence]:
