@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 
 import pytest
 import yaml
+
+from benchmarks.demo_seeds import markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -46,6 +49,15 @@ def test_every_link_resolves(page: Path) -> None:
     for target in LINK.findall(page.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name} links {target}"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
+def test_the_table_of_seeds_is_the_one_that_was_measured(page: str) -> None:
+    """Each row of five seeds stands as `python -m benchmarks.demo_seeds` left it."""
+    result = json.loads((ROOT / "benchmarks/results/demo_seeds.json").read_text(encoding="utf-8"))
+    text = (ROOT / page).read_text(encoding="utf-8").splitlines()
+    assert len(result["rows"]) == 5
+    assert [row for row in markdown(result["rows"]) if row not in text] == []
 
 
 def test_every_parameter_is_explained() -> None:

@@ -2,7 +2,7 @@
 
 An algorithm is one file in ``algorithms/``. It gives:
 
-    Config            frozen, keyword-only dataclass: every setting with its unit
+    Config            frozen, keyword-only dataclass: every setting with its unit; `updates` and `batch_size` among them
     NEEDS_SUPPORT     whether it may be trained only after the support audit's estimator exists
     PESSIMISM         one sentence: what keeps its values honest where the data is silent
     make(config, *, observation, action, normaliser, seed) -> Learner
