@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from benchmarks import demo_seeds, results_file, safety_limits
+from benchmarks import demo_cost, demo_seeds, results_file, safety_limits
 from offline_to_online.online.evidence import RolloutEvidence
 from offline_to_online.online.gating import rules
 
@@ -68,3 +71,24 @@ def test_safety_limits_that_stop_the_sound_or_spare_the_reckless_say_so() -> Non
     assert [claim["holds"] for claim in safety_limits.report([row, row])] == [False, False]
     sound, reckless = {**row, "halted_after": []}, {**row, "halted_after": [3, 3, 4]}
     assert [claim["holds"] for claim in safety_limits.report([sound, reckless])] == [True, True]
+
+
+@pytest.mark.parametrize(("seconds", "peak", "holds"), [(300, 3.9, [True, True]), (301, 4.1, [False, False])])
+def test_a_demo_that_costs_too_much_says_so(seconds: float, peak: float, holds: list[bool]) -> None:
+    """Ten minutes are the sum of its commands, four GiB the peak of any."""
+    rows = [{"command": "a", "seconds": 300, "peak_gib": 1.0}, {"command": "b", "seconds": seconds, "peak_gib": peak}]
+    assert [claim["holds"] for claim in demo_cost.report(rows)] == holds
+
+
+def test_memory_counts_what_a_process_starts() -> None:
+    """A child that holds 200 MB shows in its parent's tree."""
+    hold = "x = bytearray(200 << 20); print(len(x), flush=True); import time; time.sleep(60)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {hold!r}])"
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        tree = psutil.Process(process.pid)
+        measured = demo_cost.memory_of(tree)
+        for each in [*tree.children(recursive=True), tree]:
+            each.kill()
+    assert measured > 0.19
