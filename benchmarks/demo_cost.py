@@ -9,7 +9,6 @@ Memory is that of the whole process tree (proportional set size, so that shared 
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -19,10 +18,10 @@ from typing import Any
 
 import psutil
 
+from benchmarks.fresh_clone import clone_into, environment
 from benchmarks.results_file import claim, commit, save
 from offline_to_online.params import load_params
 
-ROOT = Path(__file__).resolve().parent.parent
 STAGES = (["dvc", "repro", "-q"],)
 DEMO = (
     *STAGES,
@@ -53,9 +52,8 @@ def measured(command: list[str], folder: Path) -> dict[str, Any]:
     Raises:
         SystemExit: it failed.
     """
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
     started, peak = time.monotonic(), 0.0
-    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=subprocess.DEVNULL)
     while process.poll() is None:
         peak = max(peak, memory_of(psutil.Process(process.pid)))
         time.sleep(PERIOD_S)
@@ -84,8 +82,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="the offline stages only")
     quick, at = parser.parse_args().quick, commit()
     with tempfile.TemporaryDirectory(prefix="demo-") as folder:
-        clone = Path(folder) / "clone"
-        subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
+        clone = clone_into(Path(folder))
         rows = [measured(command, clone) for command in (STAGES if quick else DEMO)]
     print(
         save(

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -23,28 +22,22 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from benchmarks.fresh_clone import ROOT, clone_into, environment
 from benchmarks.results_file import claim, commit, save
 
-ROOT = Path(__file__).resolve().parent.parent
 SEEDS = (7, 1, 2, 3, 4)
 
 
 def run_seed(seed: int, jobs: int) -> dict[str, Any]:
     """Clone the checkout, set the seed, run the offline stages and one online run; what they left, as a row."""
     with tempfile.TemporaryDirectory(prefix=f"demo-{seed}-") as folder:
-        clone = Path(folder) / "clone"
-        subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
+        clone = clone_into(Path(folder))
         text = (clone / "params.yaml").read_text(encoding="utf-8").splitlines(keepends=True)
         swapped = [_swap(line, seed, jobs) for line in text]
         (clone / "params.yaml").write_text("".join(swapped), encoding="utf-8")
-        environment = {
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "OMP_NUM_THREADS": "1",
-        }
         started = time.monotonic()
         for command in (["dvc", "repro", "-q"], [sys.executable, "-m", "flows.finetune"]):
-            done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False)
+            done = subprocess.run(command, cwd=clone, env=environment(), capture_output=True, text=True, check=False)
             if done.returncode:
                 raise SystemExit(f"seed {seed}: {' '.join(command)} failed:\n{done.stderr[-2000:]}")
         row = _row(clone, seed, time.monotonic() - started)

@@ -24,7 +24,7 @@ def machine() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The commit that is checked out, with ``+changes`` if the tree differs from it."""
+    """The commit that is checked out, with ``+changes`` if the tree differs from it (no fresh clone has those)."""
     head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     status = ["git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results"]
     changed = subprocess.run(status, capture_output=True, text=True, check=True).stdout
