@@ -18,6 +18,7 @@ import yaml
 
 from offline_to_online.configs import build
 from offline_to_online.dataset.files import replacing
+from offline_to_online.dataset.manifest import load_manifest
 from offline_to_online.errors import ParameterError, one_line
 from offline_to_online.evaluation.handoff import HandoffConfig
 from offline_to_online.online.config import OnlineConfig
@@ -128,6 +129,16 @@ def load_params(path: Path = Path("params.yaml"), *, where: str = "") -> Params:
     _check_values(params, where)
     _check_policies(params, where)
     return params
+
+
+def robot_of(params: Params) -> Any:
+    """The robot's module; where it is known from its recordings only, what the data set's manifest tells of it.
+
+    Raises:
+        ManifestError: the manifest is needed, and is missing or wrong.
+    """
+    module: Any = module_for("robots", params.robot)
+    return module.described_by(load_manifest(params.dataset.manifest)) if hasattr(module, "described_by") else module
 
 
 def _check_values(params: Params, where: str) -> None:

@@ -16,12 +16,19 @@ from offline_to_online.errors import ParameterError
 
 FOLDERS = {
     "formats": "offline_to_online.dataset.formats",
+    "checks": "offline_to_online.dataset.checks",
     "robots": "offline_to_online.robots",
     "algorithms": "offline_to_online.learning.algorithms",
     "gates": "offline_to_online.online.gates",
 }
 # What a module outside the project must have at least, to be taken for a plug-in of its kind.
-WANTED = {"formats": ("read",), "robots": ("SPEC",), "algorithms": ("Config", "make"), "gates": ("Config", "check")}
+WANTED = {
+    "formats": ("describe", "read"),
+    "checks": ("checks",),
+    "robots": ("SPEC",),
+    "algorithms": ("Config", "make"),
+    "gates": ("Config", "check"),
+}
 
 
 def available(kind: str) -> list[str]:
@@ -31,7 +38,7 @@ def available(kind: str) -> list[str]:
 
 
 def module_for(kind: str, name: str, *, where: str = "") -> ModuleType:
-    """Import the plug-in ``name`` of a kind (``formats``, ``robots``, ``algorithms``, ``gates``).
+    """Import the plug-in ``name`` of a kind (``formats``, ``checks``, ``robots``, ``algorithms``, ``gates``).
 
     Args:
         kind: of plug-in.

@@ -15,8 +15,7 @@ from offline_to_online.dataset.store import load_episodes
 from offline_to_online.errors import one_line
 from offline_to_online.evaluation.play import load_support
 from offline_to_online.learning.policy import Policy
-from offline_to_online.params import load_params
-from offline_to_online.plugins import module_for
+from offline_to_online.params import load_params, robot_of
 from offline_to_online.support.audit import audit
 from offline_to_online.support.plots import write_plots
 from stages import argument
@@ -33,7 +32,7 @@ def main() -> None:
         estimator,
         calibration,
         load_episodes(Path("data/episodes"), "heldout"),
-        module_for("robots", params.robot),
+        robot_of(params),
         np.random.default_rng(params.seed),
         name=name,
     )

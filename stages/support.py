@@ -14,8 +14,7 @@ import numpy as np
 from offline_to_online.dataset.files import write_json
 from offline_to_online.dataset.store import load_episodes
 from offline_to_online.errors import one_line
-from offline_to_online.params import load_params
-from offline_to_online.plugins import module_for
+from offline_to_online.params import load_params, robot_of
 from offline_to_online.support.calibration import calibrate
 from offline_to_online.support.estimator import SupportEstimator
 from offline_to_online.support.plots import logged_frame, write_plots
@@ -29,7 +28,7 @@ def main() -> None:
     train, held_back = load_episodes(folder, "train"), load_episodes(folder, "calibration")
     estimator = SupportEstimator.fit(train, params.support)
     calibration = calibrate(estimator, held_back, train, params.calibration.alpha)
-    covered = coverage(train, module_for("robots", params.robot))
+    covered = coverage(train, robot_of(params))
     estimator.save(Path("models/support/estimator"))
     calibration.save(Path("models/support/calibration.json"))
     write_json(Path("data/support/coverage.json"), covered)

@@ -19,7 +19,7 @@ from offline_to_online.errors import one_line
 from offline_to_online.learning.learner import Normaliser, save_state
 from offline_to_online.learning.replay import Replay
 from offline_to_online.learning.training import train
-from offline_to_online.params import ESTIMATOR, load_params
+from offline_to_online.params import ESTIMATOR, load_params, robot_of
 from offline_to_online.plugins import module_for
 from offline_to_online.progress import progress
 from offline_to_online.support.estimator import SupportEstimator
@@ -33,7 +33,7 @@ def main() -> None:
     name = argument(params.policies, what="policy", where="params.yaml policies")
     config, folder = params.algorithm_config(name), Path("models") / name
     algorithm = module_for("algorithms", params.policies[name].algorithm)
-    schemas = module_for("robots", params.robot).SPEC
+    schemas = robot_of(params).SPEC
     episodes = load_episodes(Path("data/episodes"), "train")
     learner = algorithm.make(
         config,

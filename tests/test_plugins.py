@@ -39,7 +39,7 @@ def test_a_dotted_name_is_a_module_outside(tmp_path: Path, monkeypatch: pytest.M
         module_for("robots", "lab.leg")
     with pytest.raises(ParameterError, match=r"no module '\.\.arm' \(params.yaml robot\)"):
         module_for("robots", "..arm", where="params.yaml robot")
-    with pytest.raises(ParameterError, match=r"module 'lab\.arm' has no read"):
+    with pytest.raises(ParameterError, match=r"module 'lab\.arm' has no describe"):
         module_for("formats", "lab.arm")
 
 

@@ -10,16 +10,17 @@ from typing import Any
 from offline_to_online.errors import ManifestError
 
 
-def require_keys(content: Any, wanted: Iterable[str], *, where: str) -> None:
-    """Refuse a mapping that lacks a wanted key or has another."""
+def require_keys(content: Any, wanted: Iterable[str], *, where: str, optional: tuple[str, ...] = ()) -> None:
+    """Refuse a mapping that lacks a wanted key, or has one that is neither wanted nor optional."""
     wanted = tuple(wanted)
     if not isinstance(content, Mapping):
         raise ManifestError("not a mapping", where=where, limit=f"the fields {', '.join(wanted)}", remedy="mend it")
     for key in content:
-        if key not in wanted:
-            remedy = nearest(str(key), wanted) or "remove it"
+        if key not in wanted + optional:
+            known = wanted + optional
+            remedy = nearest(str(key), known) or "remove it"
             raise ManifestError(
-                f"unknown field {str(key)!r}", where=where, limit=f"known are {', '.join(wanted)}", remedy=remedy
+                f"unknown field {str(key)!r}", where=where, limit=f"known are {', '.join(known)}", remedy=remedy
             )
     missing = [key for key in wanted if content.get(key) is None]
     if missing:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from offline_to_online.dataset.fields import nearest
-from offline_to_online.dataset.files import file_sha256
+from offline_to_online.dataset.files import file_sha256, folder_sha256
 from offline_to_online.dataset.manifest import Manifest
 from offline_to_online.errors import ManifestError
 
@@ -16,17 +17,37 @@ def verify_hashes(path: Path, manifest: Manifest) -> dict[str, str]:
     Raises:
         ManifestError: a file is not named, or its hash is not the one that the manifest gives.
     """
+    name = source_name(path)
     if manifest.recorded:
-        return {path.name: file_sha256(path)} if path.is_file() else {}
-    if path.is_file() and path.name not in manifest.hashes:
+        return {name: file_sha256(path)} if path.is_file() else {}
+    if path.is_dir() and name in manifest.hashes:
+        found = {name: folder_sha256(path)}
+        _require_equal(found, manifest)
+        return found
+    if path.is_file() and name not in manifest.hashes:
         raise ManifestError(
-            f"the manifest gives no hash of {path.name}",
+            f"the manifest gives no hash of {name}",
             where=f"manifest {manifest.name}, hashes",
             limit=f"it names {', '.join(sorted(manifest.hashes))}",
-            remedy=nearest(path.name, manifest.hashes) or "add the file's SHA-256",
+            remedy=nearest(name, manifest.hashes) or "add the file's SHA-256",
         )
-    wanted = [path.name] if path.is_file() else sorted(manifest.hashes)
+    wanted = [name] if path.is_file() else sorted(manifest.hashes)
     found = {name: file_sha256(path if path.is_file() else path / name) for name in wanted}
+    _require_equal(found, manifest)
+    return found
+
+
+def source_name(path: Path) -> str:
+    """What a manifest calls a data set under ``hashes``: its last name, that of the link where it is one."""
+    return Path(os.path.abspath(path)).name
+
+
+def source_sha256(path: Path) -> str:
+    """SHA-256 of a data set as a manifest gives it: of the file, or of a folder's names and contents."""
+    return file_sha256(path) if path.is_file() else folder_sha256(path)
+
+
+def _require_equal(found: dict[str, str], manifest: Manifest) -> None:
     for name, value in found.items():
         if value != manifest.hashes[name]:
             raise ManifestError(
@@ -35,4 +56,3 @@ def verify_hashes(path: Path, manifest: Manifest) -> dict[str, str]:
                 limit=f"expected {manifest.hashes[name]}",
                 remedy="restore the file, or review it and update its hash",
             )
-    return found

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
+from offline_to_online.dataset.blanks import read_manifest_yaml, require_no_blanks
 from offline_to_online.dataset.fields import choice, names, nearest, positive, require_keys, rows, text, whole
 from offline_to_online.dataset.files import json_bytes
 from offline_to_online.dataset.spec import ActionSchema, ObservationSchema, VectorSchema, dimensions_from
@@ -34,6 +33,7 @@ FIELDS = (
     "source",
     "hashes",
 )
+OPTIONAL = ("terminals", "duplicates")
 RECORDED = "recorded"
 
 
@@ -69,8 +69,13 @@ class Manifest:
         control_rate_hz: control steps per second.
         operators: who may have acted; an operator in the data that is not named here is refused.
         episode_horizon: the most steps an episode may have.
-        reward_source: ``file`` keeps the logged rewards, ``robot`` computes them anew.
-        hashes: file name to SHA-256; empty where the collect stage records the data itself.
+        reward_source: ``file`` keeps the logged rewards, ``robot`` computes them anew, ``none`` says that nobody
+            gives any: they are 0, and only cloning learns from such data.
+        hashes: file (or folder) name to SHA-256; empty where the collect stage records the data itself.
+        observation_keys: the sensors that make the observation, in order, each whole or sliced
+            (``observations[0:28]``); empty for the format's own choice.
+        terminals: ``logged`` believes the data's terminals, ``ignore`` takes every end of an episode for a cut.
+        duplicates: ``refuse`` makes an episode that is there twice an error, ``leave_out`` keeps the first of each.
     """
 
     name: str
@@ -84,10 +89,13 @@ class Manifest:
     split: SplitRule
     reset_distribution: str
     episode_horizon: int
-    reward_source: Literal["file", "robot"]
+    reward_source: Literal["file", "robot", "none"]
     licence: str
     source: str
     hashes: Mapping[str, str]
+    observation_keys: tuple[str, ...] = ()
+    terminals: Literal["logged", "ignore"] = "logged"
+    duplicates: Literal["refuse", "leave_out"] = "refuse"
 
     @property
     def recorded(self) -> bool:
@@ -100,7 +108,8 @@ class Manifest:
         return hashlib.sha256(json_bytes(self.to_json())).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
-        """The same fields and names as in the YAML file."""
+        """The same fields and names as in the YAML file; what is optional and not set is left out."""
+        keys = {"keys": list(self.observation_keys)} if self.observation_keys else {}
         return {
             "name": self.name,
             "robot": self.robot,
@@ -111,7 +120,7 @@ class Manifest:
                 "out_of_bounds": self.action.out_of_bounds,
                 "dimensions": self.action.to_json(),
             },
-            "observation_schema": {"dimensions": self.observation.to_json()},
+            "observation_schema": {**keys, "dimensions": self.observation.to_json()},
             "control_rate_hz": self.control_rate_hz,
             "operators": list(self.operators),
             "split": self.split.to_json(),
@@ -121,6 +130,8 @@ class Manifest:
             "licence": self.licence,
             "source": self.source,
             "hashes": dict(self.hashes) or RECORDED,
+            **({} if self.terminals == "logged" else {"terminals": self.terminals}),
+            **({} if self.duplicates == "refuse" else {"duplicates": self.duplicates}),
         }
 
     def require_length(self, steps: int, *, where: str) -> None:
@@ -187,18 +198,19 @@ class Manifest:
 
 
 def load_manifest(path: Path) -> Manifest:
-    """Read a manifest from YAML; every field of ``FIELDS`` is required and no other is known.
+    """Read a manifest from YAML; every field of ``FIELDS`` is required, ``OPTIONAL`` may stand, no other is known.
 
     Raises:
-        ManifestError: the file is missing or no YAML, a field is missing, unknown (the message
-            gives the nearest name) or has a value that cannot be.
+        ManifestError: the file is missing or no YAML, a blank is left to fill in, a field is missing, unknown
+            (the message gives the nearest name) or has a value that cannot be.
     """
-    content = _yaml(path)
+    content = read_manifest_yaml(path, FIELDS)
     where = str(path)
-    require_keys(content, FIELDS, where=where)
+    require_no_blanks(content, where=where)
+    require_keys(content, FIELDS, where=where, optional=OPTIONAL)
     action, observation = content["action_schema"], content["observation_schema"]
     require_keys(action, ("kind", "out_of_bounds", "dimensions"), where=f"{where}: action_schema")
-    require_keys(observation, ("dimensions",), where=f"{where}: observation_schema")
+    require_keys(observation, ("dimensions",), where=f"{where}: observation_schema", optional=("keys",))
     if action["kind"] != "vector":
         raise ManifestError(
             f"action_schema.kind is {action['kind']!r}",
@@ -219,26 +231,15 @@ def load_manifest(path: Path) -> Manifest:
         ),
         control_rate_hz=positive(content, "control_rate_hz", where),
         episode_horizon=whole(content, "episode_horizon", where),
-        reward_source=choice(content, "reward_source", ("file", "robot"), where),
+        reward_source=choice(content, "reward_source", ("file", "robot", "none"), where),
         split=_split_rule(content["split"], where=f"{where}: split"),
         hashes=_hashes(content["hashes"], where=f"{where}: hashes"),
+        observation_keys=names(observation, "keys", where) if "keys" in observation else (),
+        terminals=choice(content, "terminals", ("logged", "ignore"), where) if "terminals" in content else "logged",
+        duplicates=choice(content, "duplicates", ("refuse", "leave_out"), where)
+        if "duplicates" in content
+        else "refuse",
     )
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ManifestError(
-            "cannot read the manifest", where=str(path), limit=str(error), remedy="check its path"
-        ) from error
-    except yaml.YAMLError as error:
-        raise ManifestError(f"the manifest is no YAML: {error}", where=str(path), remedy="mend it there") from error
-    if not isinstance(content, dict):
-        raise ManifestError(
-            "the manifest is no mapping", where=str(path), limit=f"it has the fields {', '.join(FIELDS)}"
-        )
-    return content
 
 
 def _split_rule(content: Any, *, where: str) -> SplitRule:

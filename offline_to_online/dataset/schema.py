@@ -11,21 +11,32 @@ import pandas as pd
 
 from offline_to_online.dataset.episode import Episode
 from offline_to_online.dataset.manifest import Manifest
-from offline_to_online.dataset.spec import Array, Dimension
+from offline_to_online.dataset.spec import Dimension, VectorSchema
 from offline_to_online.errors import DataError
 
 
 def transition_frame(episodes: Iterable[tuple[int, Episode]], manifest: Manifest) -> pd.DataFrame:
     """A row per step: episode, step, ``observation.<name>`` ..., ``action.<name>`` ..., reward, cost."""
-    pieces = [_steps(index, episode, manifest) for index, episode in episodes]
-    return pd.concat(pieces, ignore_index=True)
+    numbered = list(episodes)
+    values = [
+        np.column_stack([e.observations[:-1], e.actions, e.rewards, e.cost]).astype(np.float32, copy=False)
+        for _, e in numbered
+    ]
+    columns = [*_names("observation", manifest.observation), *_names("action", manifest.action), "reward", "cost"]
+    frame = pd.DataFrame(np.concatenate(values), columns=columns, copy=False)
+    frame.insert(0, "episode", np.repeat([index for index, _ in numbered], [len(e) for _, e in numbered]))
+    frame.insert(1, "step", np.concatenate([np.arange(len(e)) for _, e in numbered]))
+    return frame
 
 
 def final_frame(episodes: Iterable[tuple[int, Episode]], manifest: Manifest) -> pd.DataFrame:
     """A row per episode for the observation after its last step: ``episode``, ``step``, ``observation.<name>`` ..."""
-    rows = [(index, len(episode), episode.observations[-1]) for index, episode in episodes]
-    columns = _named("observation", manifest.observation.names, np.stack([row[2] for row in rows]))
-    return pd.DataFrame({"episode": [row[0] for row in rows], "step": [row[1] for row in rows], **columns})
+    numbered = list(episodes)
+    last = np.stack([e.observations[-1] for _, e in numbered])
+    frame = pd.DataFrame(last, columns=_names("observation", manifest.observation))
+    frame.insert(0, "episode", [index for index, _ in numbered])
+    frame.insert(1, "step", [len(e) for _, e in numbered])
+    return frame
 
 
 def check_transitions(frame: pd.DataFrame, manifest: Manifest, *, where: str = "") -> None:
@@ -70,21 +81,8 @@ def require_shapes(episode: Episode, manifest: Manifest, *, where: str) -> None:
             )
 
 
-def _steps(index: int, episode: Episode, manifest: Manifest) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "episode": np.full(len(episode), index, dtype=np.int64),
-            "step": np.arange(len(episode), dtype=np.int64),
-            **_named("observation", manifest.observation.names, episode.observations[:-1]),
-            **_named("action", manifest.action.names, episode.actions),
-            "reward": episode.rewards,
-            "cost": episode.cost,
-        }
-    )
-
-
-def _named(prefix: str, names: Iterable[str], rows: Array) -> dict[str, Array]:
-    return {f"{prefix}.{name}": rows[:, i] for i, name in enumerate(names)}
+def _names(prefix: str, schema: VectorSchema) -> list[str]:
+    return [f"{prefix}.{name}" for name in schema.names]
 
 
 def _transition_schema(manifest: Manifest) -> Any:
@@ -118,7 +116,7 @@ def _column(bounds: Dimension | None = None, *, floor: float | None = None) -> A
         checks.append(pa.Check(inside, error=f"[{bounds.low:g}, {bounds.high:g}] {bounds.unit}"))
     if floor is not None:
         checks.append(pa.Check(functools.partial(_inside, low=floor, high=np.inf), error=f"at least {floor:g}"))
-    return pa.Column(float, checks, nullable=True, coerce=True)
+    return pa.Column(np.float32, checks, nullable=True, coerce=True)
 
 
 def _finite(values: pd.Series[Any]) -> pd.Series[Any]:

@@ -129,6 +129,27 @@ def write_episodes(folder: Path, episodes: Sequence[Episode]) -> None:
             writer.append(episode)
 
 
+def episode_rows(folder: Path) -> list[dict[str, Any]]:
+    """The table of a folder's episodes, a mapping each.
+
+    Raises:
+        DataError: it is missing, broken, or lacks a column.
+    """
+    table = _require_columns(_read(folder / EPISODES), EPISODE_COLUMNS, where=str(folder / EPISODES))
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def episode_from(row: Mapping[str, Any], steps: pa.Table, *, where: str) -> Episode:
+    """An episode from its row and its steps.
+
+    Raises:
+        DataError: a column is missing, or the content is not what was written.
+    """
+    columns = _columns(steps, where=where)
+    return _verified(_episode(row, columns, slice(0, steps.num_rows)), str(row["identity"]), where=where)
+
+
 def load_episodes(folder: Path, part: str | None = None) -> list[Episode]:
     """All episodes of a folder in their order, or those of one part of the split beside them.
 
@@ -136,7 +157,7 @@ def load_episodes(folder: Path, part: str | None = None) -> list[Episode]:
         DataError: a file is missing, broken, or an episode is not the one that was written.
         SplitError: no such part, or the split does not divide exactly these episodes.
     """
-    rows = _require_columns(_read(folder / EPISODES), EPISODE_COLUMNS, where=str(folder / EPISODES)).to_pylist()
+    rows = episode_rows(folder)
     identities = [str(row["identity"]) for row in rows]
     chosen = set(identities)
     if part is not None:

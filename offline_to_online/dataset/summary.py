@@ -43,7 +43,7 @@ class Tally:
                 f"this episode is a copy of episode {self._index[episode.identity]}",
                 where=where,
                 limit="each episode is logged once, or it could leak from one part of the split into another",
-                remedy="remove the copy",
+                remedy="remove the copy, or say duplicates: leave_out in the manifest",
             )
         self._index[episode.identity] = len(self._rows)
         self._rows.append(_row(episode))
@@ -52,6 +52,10 @@ class Tally:
             self._ranges[name] = (np.minimum(low, values.min(0)), np.maximum(high, values.max(0)))
         self.clipped += clipped.sum(axis=0)
         self.clipped_steps += int(clipped.any(axis=1).sum())
+
+    def __contains__(self, identity: str) -> bool:
+        """Whether an episode of this content was counted."""
+        return identity in self._index
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -91,7 +95,7 @@ class Tally:
         return {"observation": self.manifest.observation, "action": self.manifest.action}
 
 
-def summarise(tally: Tally, split: Split, folder: Path, *, declared_steps: int) -> dict[str, Any]:
+def summarise(tally: Tally, split: Split, folder: Path, *, dropped_steps: int) -> dict[str, Any]:
     """The content of ``validation.json``, for the episodes just written to ``folder``."""
     frame, manifest = tally.frame, tally.manifest
     steps = int(frame["length"].sum())
@@ -100,7 +104,7 @@ def summarise(tally: Tally, split: Split, folder: Path, *, declared_steps: int) 
         "robot": manifest.robot,
         "episodes": len(frame),
         "steps": steps,
-        "steps_without_next_observation": declared_steps - steps,
+        "steps_without_next_observation": dropped_steps,
         "length": {
             "shortest": int(frame["length"].min()),
             "longest": int(frame["length"].max()),

@@ -107,7 +107,9 @@ class RobotSpec:
     ``success_rule`` is ``last`` (the last step decides) or ``any`` (some step); ``ends_on_success`` says
     whether the robot terminates an episode at its first success. ``regions`` maps the
     name of each kind of region (``gripper_pose``, ``contact_mode``, ``saturation``, ``reset_state``)
-    to the names of its regions, as ``regions()`` returns them (``kind/name``).
+    to the names of its regions, as ``regions()`` returns them (``kind/name``). ``drives`` maps the name of an
+    action dimension to the observation dimension that a positive command moves up within the next steps, or
+    toward which it pulls where commands are absolute targets; logged data is held against it.
     """
 
     name: str
@@ -126,6 +128,7 @@ class RobotSpec:
     regions: Mapping[str, tuple[str, ...]]
     dynamics: tuple[str, ...] = field(default=("action_gain", "action_delay_steps", "sensor_bias", "friction"))
     ends_on_success: bool = False
+    drives: Mapping[str, str] = field(default_factory=dict)
 
 
 def episode_outcome(

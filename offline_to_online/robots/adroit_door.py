@@ -83,6 +83,8 @@ SPEC = RobotSpec(
         "saturation": (*FINGERS, "none"),
         "reset_state": ("door_near", "door_far", "door_low", "door_high", "outside_recorded_range"),
     },
+    # Every motor pulls its own joint; the arm's slide is not sensed, the palm's y moves with it.
+    drives={"target_ARTz": "palm_y"} | {f"target_{name}": name for name, _, _ in hand.MOTORS[1:]},
 )
 OPERATORS: dict[str, OperatorFactory] = {}
 

@@ -92,6 +92,7 @@ SPEC = RobotSpec(
         "saturation": ("dx", "dy", "dz", "fingers", "none"),
         "reset_state": (*(f"block_{s}" for s in SECTORS), "goal_on_table", "goal_in_air", "outside_recorded_range"),
     },
+    drives={"dx": "gripper_x", "dy": "gripper_y", "dz": "gripper_z", "fingers": "finger_right_opening"},
 )
 OPERATORS: dict[str, OperatorFactory] = {"expert": people.expert, "recovery": people.recovery, "biased": people.biased}
 

@@ -64,6 +64,7 @@ SPEC = RobotSpec(
         "reset_state": (*(f"block_{q}" for q in QUADRANTS), "outside_recorded_range"),
     },
     dynamics=("action_gain", "action_delay_steps", "sensor_bias"),
+    drives={"target_x": "agent_x", "target_y": "agent_y"},
 )
 OPERATORS: dict[str, OperatorFactory] = {}
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from offline_to_online.dataset.checks import RobotFacts
 from offline_to_online.dataset.episode import Episode
 from offline_to_online.dataset.files import folder_sha256, read_json, write_json
 from offline_to_online.dataset.formats import d4rl_hdf5
@@ -43,6 +44,9 @@ def judge(observations: Array, actions: Array) -> Judged:
     return Judged(np.ones(len(actions)), np.full(len(actions), 0.5))
 
 
+ROBOT = RobotFacts(name="slider", label=judge, horizon=20, ends_on_success=False)
+
+
 @pytest.fixture
 def raw(tmp_path: Path, log: list[Episode]) -> Path:
     """Twenty episodes as collect records them."""
@@ -53,7 +57,7 @@ def raw(tmp_path: Path, log: list[Episode]) -> Path:
 
 def run(path: Path, manifest: Manifest, folder: Path, **changes: Any) -> dict[str, Any]:
     """``validate`` with the usual arguments."""
-    fields = {"format_name": None, "label": judge, "seed": 0, **changes}
+    fields = {"format_name": None, "robot": ROBOT, "seed": 0, **changes}
     return validate(path=path, manifest=manifest, folder=folder, **fields)
 
 
@@ -93,7 +97,7 @@ def test_the_robot_labels_what_the_file_leaves_open(
     few = {"split": {"train": 0.5, "calibration": 0, "heldout": 0.5, "stratify": "none"}}
     run(path, manifest_of(path, **few), tmp_path / "file")
     run(path, manifest_of(path, reward_source="robot", **few), tmp_path / "robot")
-    run(path, manifest_of(path, **few), tmp_path / "unlabelled", label=None)
+    run(path, manifest_of(path, **few), tmp_path / "unlabelled", robot=None)
     by_file, by_robot = load_episodes(tmp_path / "file")[0], load_episodes(tmp_path / "robot")[0]
     unlabelled = load_episodes(tmp_path / "unlabelled")[0]
     assert not np.array_equal(by_file.rewards, np.ones(6))
@@ -146,7 +150,7 @@ def test_a_refusal_writes_nothing(
     changes, said = refusals(log, raw)[case]
     before = raw.read_bytes()
     with pytest.raises(PipelineError, match=said):
-        run(raw, make_manifest(**changes), tmp_path / "data" / "episodes", label=None)
+        run(raw, make_manifest(**changes), tmp_path / "data" / "episodes", robot=None)
     assert not (tmp_path / "data").exists() or list((tmp_path / "data").iterdir()) == []
     assert raw.read_bytes() == before
 
@@ -158,7 +162,7 @@ def test_what_is_not_accepted_is_not_written(raw: Path, make_manifest: MakeManif
             raw,
             make_manifest(),
             tmp_path / "data" / "episodes",
-            label=lambda o, a: dataclasses.replace(judge(o, a), score=7),
+            robot=dataclasses.replace(ROBOT, label=lambda o, a: dataclasses.replace(judge(o, a), score=7)),
         )
     assert list((tmp_path / "data").iterdir()) == []
 
@@ -184,6 +188,18 @@ def test_a_copy_is_noticed(log: list[Episode], make_manifest: MakeManifest, tmp_
     d4rl_hdf5.write(tmp_path / "raw.hdf5", [*log, log[3]], {})
     with pytest.raises(DataError, match=r"copy of episode 3 \(.*episode 20"):
         run(tmp_path / "raw.hdf5", make_manifest(), tmp_path / "episodes")
+
+
+def test_a_copy_is_left_out_where_the_manifest_says_so(
+    log: list[Episode], make_manifest: MakeManifest, tmp_path: Path
+) -> None:
+    """The first of each stays, the copies are counted, and the finding is a warning."""
+    d4rl_hdf5.write(tmp_path / "raw.hdf5", [*log, log[4], log[7]], {})
+    summary = run(tmp_path / "raw.hdf5", make_manifest(duplicates="leave_out"), tmp_path / "episodes")
+    assert (summary["episodes"], summary["duplicates_left_out"]) == (20, 2)
+    assert [e.identity for e in load_episodes(tmp_path / "episodes")] == [e.identity for e in log]
+    (found,) = [row for row in summary["findings"] if row["check"] == "duplicate_episodes"]
+    assert (found["severity"], found["episode"], found["count"]) == ("warning", 20, 2)
 
 
 def test_a_split_is_written_once(raw: Path, make_manifest: MakeManifest, tmp_path: Path) -> None:

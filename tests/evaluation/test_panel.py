@@ -24,6 +24,9 @@ from offline_to_online.plugins import available, module_for
 from offline_to_online.robots import Task, fetch_pick_and_place, pusht
 from offline_to_online.robots._recording import record_log
 
+# recorded_only is no robot that plays: it stands for one that nobody has written a plug-in for.
+PLAYED = [name for name in available("robots") if name != "recorded_only"]
+
 
 def small(seed=1, blocks=3):
     return make_panel("pusht", seed, report_size=10, blocks=blocks)
@@ -178,7 +181,7 @@ def test_collection_goes_on_where_it_was():
     assert collection_task(pusht, 10, 3) != first[3]
 
 
-@pytest.mark.parametrize("robot", available("robots"))
+@pytest.mark.parametrize("robot", PLAYED)
 def test_every_robot_draws_plain_and_endless_tasks(robot):
     """Tasks hold plain numbers, so that they can be written, and do not repeat."""
     module, rng = module_for("robots", robot), np.random.default_rng(0)
@@ -227,4 +230,4 @@ def test_the_panels_in_git_are_the_ones_that_were_made(path):
 
 def test_every_robot_has_a_saved_panel():
     """A robot without a panel could not be evaluated."""
-    assert [path.stem for path in PANELS] == available("robots")
+    assert [path.stem for path in PANELS] == PLAYED

@@ -1,214 +1,235 @@
-"""An open D4RL-layout file, turned into episodes one slice at a time, and refused where it contradicts itself."""
+"""An open D4RL-layout file: what is in it, where its episodes end, and its rows in blocks."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
-from offline_to_online.dataset.episode import Episode
+from offline_to_online.dataset.finding import Finding
 from offline_to_online.dataset.formats._hdf5 import optional, reading, values_of
-from offline_to_online.dataset.manifest import Manifest
+from offline_to_online.dataset.formats._hdf5_groups import require_written
+from offline_to_online.dataset.logged import Contents, LeftOut, Vector
 from offline_to_online.dataset.spec import Array
 from offline_to_online.errors import DataError
 
 COLUMNS = ("observations", "actions", "rewards", "terminals")
-SAME = 1e-3  # of a dimension's declared width: more apart, and two readings are not of the same moment
+OURS = ("infos/cost", "infos/intervened", "infos/operator", "infos/seed")
+SUCCESSES = ("infos/success", "infos/is_success", "infos/goal_achieved")
+TIMES = ("timestamps", "infos/time", "infos/timestamp", "infos/timestamps")
+BLOCK_ROWS = 16_384
+SCAN_ROWS = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """An open file and what it must agree with."""
+    """An open file."""
 
     file: Any
     path: Path
-    manifest: Manifest
     found: dict[str, Any] = field(default_factory=dict)
 
-    def require_lengths(self) -> None:
-        """Refuse data sets that are missing, or whose shapes disagree with each other or the manifest."""
-        sizes = {"observations": self.manifest.observation.size, "actions": self.manifest.action.size}
-        total = count_steps(self.file, self.path)
-        if total == 0:
+    @cached_property
+    def rows(self) -> int:
+        """Rows of ``actions``."""
+        return count_steps(self.file, self.path)
+
+    def find(self, name: str) -> Any:
+        """The data set of that name, looked up and checked once; None where it is absent."""
+        if name not in self.found:
+            self.found[name] = optional(self.file, name, self.path)
+            if self.found[name] is not None:
+                require_written(self.found[name], self.path, where=str(self.path))
+        return self.found[name]
+
+    def first(self, names: tuple[str, ...]) -> str | None:
+        """The first of the names that there is."""
+        return next((name for name in names if self.find(name) is not None), None)
+
+    def require_rows(self) -> None:
+        """Refuse a file without steps, one that lacks a column, and columns whose lengths disagree.
+
+        Raises:
+            DataError: with the name, its shape and the shape it must have.
+        """
+        if self.rows == 0:
             raise DataError("the file holds no steps", where=str(self.path), limit="at least 1", remedy="record some")
-        for name in (
-            *COLUMNS,
-            "timeouts",
-            "next_observations",
-            "infos/cost",
-            "infos/intervened",
-            "infos/operator",
-            "infos/seed",
-        ):
-            data = self._find(name)
+        width = {name: dataset(self.file, name, self.path).ndim == 2 for name in ("observations", "actions")}
+        width["next_observations"] = True
+        dataset(self.file, "terminals", self.path)
+        for name in (*COLUMNS, "timeouts", "next_observations", *OURS, *SUCCESSES, *TIMES):
+            data = self.find(name)
             if data is None:
                 continue
-            width = sizes.get(name.removeprefix("next_"))
-            wanted = (total,) if width is None else (total, width)
-            if data.shape != wanted and not (width is None and data.shape == (total, 1)):
+            flat = name not in width and data.shape in ((self.rows,), (self.rows, 1))
+            if not flat and not (width.get(name) and data.ndim == 2 and len(data) == self.rows):
+                wanted = f"({self.rows}, a width)" if name in width else f"({self.rows},)"
                 raise DataError(
                     f"{name} has the shape {data.shape}",
                     where=str(self.path),
-                    limit=f"{wanted} for {total} steps and the dimensions in manifest {self.manifest.name}",
-                    remedy="mend the file or the manifest",
+                    limit=f"{wanted} for the {self.rows} steps of actions",
+                    remedy="mend the file",
                 )
+        after = self.find("next_observations")
+        if after is not None and after.shape != self.find("observations").shape:
+            raise DataError(
+                f"next_observations has the shape {after.shape}",
+                where=str(self.path),
+                limit=f"that of observations, {self.find('observations').shape}",
+                remedy="mend the file",
+            )
 
     def ends(self) -> Array:
-        """One past the last row of each episode, ascending."""
-        last = self._rows("terminals", slice(None), np.bool_)
-        if self._find("timeouts") is not None:
-            last = last | self._rows("timeouts", slice(None), np.bool_)
-        ends = np.unique(np.r_[np.flatnonzero(last) + 1, len(last)])
-        if (logged := optional(self.file, "episodes/ends", self.path)) is not None:
+        """One past the last row of each episode, ascending; flags are read a million at a time."""
+        pieces = [
+            start + 1 + np.flatnonzero(self._last(slice(start, min(start + SCAN_ROWS, self.rows))))
+            for start in range(0, self.rows, SCAN_ROWS)
+        ]
+        ends = np.unique(np.r_[np.concatenate(pieces), self.rows])
+        if (logged := self.find("episodes/ends")) is not None:
             self._require_ends(ends, values_of(logged, slice(None), self.path).reshape(-1))
         return ends
 
-    def episode(self, index: int, start: int, end: int) -> Episode:
-        """Rows [start, end) as an episode; ``index`` names it in messages."""
-        where = f"{self.path}, episode {index}"
-        self.manifest.require_length(end - start, where=where)
-        rows = slice(start, end)
-        observations, cut = self._observations(rows, where=where)
-        kept = slice(start, start + len(observations) - 1)
-        self.manifest.require_length(kept.stop - kept.start, where=f"{where} (its last step has no next observation)")
-        terminated = bool(self._rows("terminals", rows, np.bool_)[-1]) and not cut
-        return Episode(
-            observations=observations,
-            actions=self._finite("actions", kept, where),
-            rewards=self._finite("rewards", kept, where) if self._find("rewards") is not None else _zeros(kept),
-            cost=self._finite("infos/cost", kept, where) if self._find("infos/cost") is not None else _zeros(kept),
-            intervened=self._flags("infos/intervened", kept),
-            terminated=terminated,
-            truncated=not terminated or self._flags("timeouts", rows)[-1].item(),
-            operator=self._operator(index, rows, where=where),
-            seed=self._seed(index, rows, where=where),
-            success=bool(self._number("success", index, rows, default=0, where=where)),
-            score=float(self._number("score", index, rows, default=0, where=where)),
-        )
-
-    def _observations(self, rows: slice, *, where: str) -> tuple[Array, bool]:
-        """T+1 observations, and whether the last step had to be dropped for want of the one after it."""
-        observed = self._finite("observations", rows, where)
-        if self._find("next_observations") is None:
-            return observed, True
-        after = self._finite("next_observations", rows, where)
-        width = self.manifest.observation.high - self.manifest.observation.low
-        apart = np.abs(after[:-1] - observed[1:]) > SAME * width
-        if apart.any():
-            step, dimension = np.argwhere(apart)[0]
-            raise DataError(
-                f"next_observations says {after[step, dimension]:g}, the next row of observations "
-                f"{observed[step + 1, dimension]:g}",
-                where=f"{where}, step {step}, observation.{self.manifest.observation.names[dimension]}",
-                limit="both are the same moment within an episode",
-                remedy="mark the end of the episode in terminals or timeouts",
-            )
-        return np.concatenate([observed, after[-1:]]), False
-
-    def _finite(self, name: str, rows: slice, where: str) -> Array:
-        """Rows as float32; what is too large for float32 counts as infinite."""
-        values = self._rows(name, rows, np.float32)
-        self._require_finite(name, values, where=where)
-        return values
-
-    def _require_finite(self, name: str, values: Array, *, where: str) -> None:
-        odd = np.argwhere(~np.isfinite(values))
-        if len(odd):
-            step, *dimension = odd[0].tolist()
-            schema = self.manifest.action if name == "actions" else self.manifest.observation
-            label = f"{name}.{schema.names[dimension[0]]}" if dimension else name
-            raise DataError(
-                f"{label} is {values[tuple(odd[0])]}; {len(odd)} such value(s) here",
-                where=f"{where}, step {step}",
-                limit="a finite number",
-                remedy="remove the episode or mend the recording",
-            )
+    def _last(self, rows: slice) -> Array:
+        last = self._flags("terminals", rows)
+        return last if self.find("timeouts") is None else last | self._flags("timeouts", rows)
 
     def _flags(self, name: str, rows: slice) -> Array:
-        if self._find(name) is None:
-            return np.zeros(rows.stop - rows.start, dtype=np.bool_)
-        return self._rows(name, rows, np.bool_)
-
-    def _rows(self, name: str, rows: slice, dtype: Any) -> Array:
-        values = values_of(self._find(name), rows, self.path)
-        if name not in ("observations", "actions", "next_observations"):
-            values = values.reshape(-1)
-        if dtype is np.bool_:
-            # NaN would count as true; as a number it stays what it is, and is refused by name.
-            self._require_finite(name, values, where=f"{self.path}, rows from {rows.start or 0}")
-        with np.errstate(over="ignore"):
-            return values.astype(dtype)
-
-    def _find(self, name: str) -> Any:
-        """The data set of that name, looked up and checked once; None where it may be and is absent."""
-        if name not in self.found:
-            self.found[name] = self._look_up(name)
-        return self.found[name]
-
-    def _look_up(self, name: str) -> Any:
-        required = name in COLUMNS and not (name == "rewards" and self.manifest.reward_source == "robot")
-        return dataset(self.file, name, self.path) if required else optional(self.file, name, self.path)
-
-    def _operator(self, index: int, rows: slice, *, where: str) -> str:
-        alone = self.manifest.operators[0] if len(self.manifest.operators) == 1 else None
-        found = self._of_episode("operator", index, rows, default=alone, where=where)
-        if found is None:
+        """Flags as bool. NaN would count as true: as a number it stays what it is, and is refused by name."""
+        values = self.read(name, rows)
+        odd = np.flatnonzero(~np.isfinite(values))
+        if len(odd):
             raise DataError(
-                "no operator is logged",
-                where=where,
-                limit=f"the manifest names {', '.join(self.manifest.operators)}",
-                remedy="add episodes/operator to the file, or name the one operator in the manifest",
-            )
-        name = found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)
-        self.manifest.require_operator(name, where=where)
-        return name
-
-    def _seed(self, index: int, rows: slice, *, where: str) -> int:
-        value = self._number("seed", index, rows, default=-1, where=where)
-        if value != int(value) or not -1 <= value < 2**63:
-            raise DataError(
-                f"the seed is {value}",
-                where=where,
-                limit="a whole number from -1 (not logged) to 2^63 - 1",
+                f"{name} is {values[odd[0]]}; {len(odd)} such value(s) here",
+                where=f"{self.path}, rows from {rows.start}, step {odd[0]}",
+                limit="a finite number",
                 remedy="mend the recording",
             )
-        return int(value)
+        return values.astype(np.bool_)
 
-    def _number(self, name: str, index: int, rows: slice, *, default: int, where: str) -> Any:
-        value = self._of_episode(name, index, rows, default=default, where=where)
-        if not np.isfinite(value):
-            raise DataError(f"the {name} is {value}", where=where, limit="a finite number", remedy="mend the recording")
-        return value
+    def read(self, name: str, rows: slice) -> Array:
+        """Rows as they stand in the file; a column of shape (N, 1) that is one number a step is flat."""
+        values = values_of(self.find(name), rows, self.path)
+        flat = name not in ("observations", "actions", "next_observations") and not self.is_sensor(name)
+        return values.reshape(len(values)) if flat and values.ndim == 2 and values.shape[1] == 1 else values
 
-    def _of_episode(self, name: str, index: int, rows: slice, *, default: Any, where: str) -> Any:
-        """One value of an episode: from ``episodes/``, else the one value that all its steps share in ``infos/``."""
-        data = self._find(f"episodes/{name}")
-        if data is not None:
-            if data.ndim != 1 or index >= len(data):
-                limit = f"one value per episode, and this is episode {index}"
-                raise DataError(
-                    f"episodes/{name} has the shape {data.shape}", where=where, limit=limit, remedy="mend the file"
-                )
-            return values_of(data, slice(index, index + 1), self.path)[0]
-        data = self._find(f"infos/{name}") if name in ("operator", "seed") else None
+    def is_sensor(self, name: str) -> bool:
+        """Whether a manifest may select it as (a part of) the observation."""
+        return name == "observations" or name in self.info_sensors
+
+    @cached_property
+    def info_sensors(self) -> tuple[str, ...]:
+        """Vectors of floats that are logged beside the observations at every step."""
+        known = {*OURS, *SUCCESSES, *TIMES}
+        return tuple(
+            name
+            for name in self._numeric("infos")
+            if name not in known and self.find(name).ndim == 2 and len(self.find(name)) == self.rows
+        )
+
+    @cached_property
+    def extra(self) -> tuple[str, ...]:
+        """Other numbers a step."""
+        loose = ("infos",) if self.find("infos") is not None else ()
+        known = {*OURS, *TIMES, *self.info_sensors}
+        return tuple(
+            name
+            for name in (*loose, *self._numeric("infos"))
+            if name not in known and self.find(name).ndim >= 1 and len(self.find(name)) == self.rows
+        )
+
+    @cached_property
+    def facts(self) -> tuple[str, ...]:
+        """Numbers an episode, beyond those that an Episode has a field for."""
+        known = {f"episodes/{name}" for name in ("ends", "operator", "seed", "success", "score")}
+        return tuple(name for name in self._numeric("episodes") if name not in known and self.find(name).ndim >= 1)
+
+    def _numeric(self, group: str) -> list[str]:
+        with reading(self.path):
+            node = self.file.get(group)
+            names = sorted(node) if isinstance(node, h5py.Group) else []
+            texts = [n for n in names if isinstance(node[n], h5py.Dataset) and node[n].dtype.kind not in "fiub"]
+        return [f"{group}/{name}" for name in names if name not in texts and self.find(f"{group}/{name}") is not None]
+
+    def contents(self, format_name: str) -> Contents:
+        """What the headers say."""
+        self.require_rows()
+        sensors = ("observations", *self.info_sensors)
+        return Contents(
+            format=format_name,
+            sensors=tuple(self._vector(name) for name in sensors),
+            observation=("observations",),
+            actions=self._vector("actions"),
+            rewards=self.find("rewards") is not None,
+            ends=self.find("timeouts") is not None,
+            times=self.first(TIMES) is not None,
+            final_observation=self.find("next_observations") is not None,
+            steps=self.rows,
+            left_out=self._left_out(),
+            findings=self._findings(),
+            facts=self._facts(),
+            operators=self._operators(),
+        )
+
+    def _vector(self, name: str) -> Vector:
+        data = self.find(name)
+        names = self._texts().get({"observations": "observation_names", "actions": "action_names"}.get(name, ""), "")
+        width = int(data.shape[1]) if data.ndim == 2 else 1
+        return Vector(name=name, width=width, dtype=str(data.dtype), names=_names(names, width))
+
+    def _texts(self) -> dict[str, str]:
+        with reading(self.path):
+            return {str(k): v if isinstance(v, str) else str(v) for k, v in self.file.attrs.items()}
+
+    def _facts(self) -> dict[str, str]:
+        return {k: v for k, v in self._texts().items() if k not in ("observation_names", "action_names")}
+
+    def _operators(self) -> tuple[str, ...]:
+        data = self.find("episodes/operator")
         if data is None:
-            return default
-        values = np.unique(values_of(data, rows, self.path))
-        if len(values) > 1:
-            raise DataError(
-                f"infos/{name} changes within the episode: {values[0]}, {values[1]}",
-                where=where,
-                limit=f"one {name} per episode",
-                remedy="mark the end of the episode in terminals or timeouts",
+            return ()
+        return tuple(sorted({text(value) for value in values_of(data, slice(None), self.path)}))
+
+    def _left_out(self) -> tuple[LeftOut, ...]:
+        with reading(self.path):
+            node = self.file.get("infos")
+            group = dict(node.items()) if isinstance(node, h5py.Group) else {}
+        return tuple(
+            LeftOut(name=f"infos/{name}", kind="image" if value.ndim >= 3 else "other", detail=str(value.shape))
+            for name, value in sorted(group.items())
+            if isinstance(value, h5py.Dataset)
+            and (value.ndim >= 3 or value.dtype.kind not in "fiub")
+            and f"infos/{name}" not in OURS
+        )
+
+    def _findings(self) -> tuple[Finding, ...]:
+        found = []
+        if self.find("infos") is not None:
+            found.append(
+                Finding(
+                    check="infos_not_a_group",
+                    severity="notice",
+                    message="infos is one data set where D4RL has a group; it is kept out of the episodes",
+                    file=str(self.path),
+                )
             )
-        return values[0]
+        return tuple(found)
 
     def _require_ends(self, ends: Array, logged: Array) -> None:
         empty = np.flatnonzero(np.diff(np.r_[0, logged]) <= 0)
         if len(empty):
-            self.manifest.require_length(0, where=f"{self.path}, episode {empty[0]} by episodes/ends")
+            raise DataError(
+                "an empty episode",
+                where=f"{self.path}, episode {empty[0]} by episodes/ends",
+                limit="at least 1 step",
+                remedy="remove it from the data",
+            )
         if not np.array_equal(ends, logged):
             raise DataError(
                 f"terminals and timeouts end {len(ends)} episodes, episodes/ends {len(logged)}",
@@ -216,6 +237,15 @@ class Source:
                 limit="both mark the same rows",
                 remedy="mend whichever is wrong",
             )
+
+
+def blocks(ends: Array) -> Iterator[tuple[int, int]]:
+    """Episodes [first, stop) in blocks of some thousand rows: one read a column serves many short episodes."""
+    first, starts = 0, np.r_[0, ends[:-1]]
+    for index in range(len(ends)):
+        if index + 1 == len(ends) or ends[index + 1] - starts[first] > BLOCK_ROWS:
+            yield first, index + 1
+            first = index + 1
 
 
 def dataset(file: Any, name: str, path: Path) -> Any:
@@ -243,5 +273,16 @@ def count_steps(file: Any, path: Path) -> int:
     return int(shape[0]) if shape else 0
 
 
-def _zeros(rows: slice) -> Array:
-    return np.zeros(rows.stop - rows.start, dtype=np.float32)
+def text(value: Any) -> str:
+    """A text of an HDF5 file, whatever its encoding."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _names(content: str, width: int) -> tuple[str, ...]:
+    """Dimension names from an attribute that holds a JSON list of them; none where it does not fit."""
+    try:
+        names = json.loads(content)
+    except ValueError:
+        return ()
+    fits = isinstance(names, list) and len(names) == width and all(isinstance(n, str) for n in names)
+    return tuple(names) if fits and len(set(names)) == width else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,7 +93,24 @@ def _found(file: Any, name: str, path: Path) -> Any:
             limit="numbers (texts for operator)",
             remedy="store plain numbers",
         )
+    _require_written(node, path, place)
     return node
+
+
+def _require_written(data: Any, path: Path, place: str) -> None:
+    """Refuse what the file announces and does not hold: HDF5 would read it as zeros, without a word."""
+    if data.shape is None or data.size == 0:
+        return
+    if data.chunks is None:
+        whole = data.id.get_storage_size() > 0
+    else:
+        wanted = math.prod(-(-rows // chunk) for rows, chunk in zip(data.shape, data.chunks, strict=True))
+        whole = data.id.get_num_chunks() >= wanted
+    if not whole:
+        limit = f"all of its shape {data.shape}"
+        raise DataError(
+            f"{place} was never written in whole", where=str(path), limit=limit, remedy="copy or record it again"
+        )
 
 
 def _foreign(path: Path, place: str, what: str) -> DataError:

@@ -1,27 +1,27 @@
 """D4RL-layout HDF5: flat ``observations``, ``actions``, ``rewards``, ``terminals``, ``timeouts``; one row per step.
 
 An episode ends where ``terminals`` or ``timeouts`` is true; rows after the last such row are an episode
-whose recording was cut. ``next_observations`` may be absent: then the observation after the last step of
-each episode was never logged, that step is dropped, and the episode counts as truncated. Optional:
-``infos/{cost,intervened,operator,seed}`` per step, ``episodes/{ends,operator,seed,success,score}`` per episode.
+whose recording was cut. ``timeouts`` and ``next_observations`` may be absent. Optional:
+``infos/{cost,intervened,operator,seed,success,time}`` and any other vector per step (a manifest may select it as
+a sensor), ``episodes/{ends,operator,seed,success,score}`` and other numbers per episode.
 
 The layout is D4RL's (Fu et al., 2020, "D4RL: Datasets for Deep Data-Driven Reinforcement Learning").
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import h5py
-import numpy as np
 
 from offline_to_online.dataset.episode import Episode
 from offline_to_online.dataset.files import replacing
+from offline_to_online.dataset.formats._d4rl_episodes import episodes
 from offline_to_online.dataset.formats._d4rl_recording import write_file
-from offline_to_online.dataset.formats._d4rl_source import COLUMNS, Source, count_steps
-from offline_to_online.dataset.formats._hdf5 import BROKEN, opened, optional
-from offline_to_online.dataset.manifest import Manifest
+from offline_to_online.dataset.formats._d4rl_source import COLUMNS, Source
+from offline_to_online.dataset.formats._hdf5 import BROKEN, opened
+from offline_to_online.dataset.logged import Contents, LoggedEpisode
 from offline_to_online.errors import DataError
 
 RECORDED_BY = "offline_to_online collect"
@@ -50,46 +50,28 @@ def is_ours(path: Path) -> bool:
         return False
 
 
-def steps(path: Path) -> int:
-    """Rows in the file, whether or not each becomes a transition.
+def describe(path: Path) -> Contents:
+    """What the file holds, from its headers.
 
     Raises:
-        DataError: the file cannot be read.
+        DataError: the file is missing, a pickle, truncated or no HDF5; a column is missing or of another length.
     """
     with opened(path) as file:
-        return count_steps(file, path)
+        return Source(file=file, path=path).contents("d4rl_hdf5")
 
 
-def logs_cost(path: Path) -> bool:
-    """Whether the file holds the constraint cost of every step.
+def read(path: Path, *, sensors: Sequence[str] | None = None, extra: bool = False) -> Iterator[LoggedEpisode]:
+    """Episodes of a file in their order, with its values as they stand there; a block of rows in memory at a time.
 
     Raises:
-        DataError: the file cannot be read.
+        DataError: the file is missing, a pickle, truncated or no HDF5; a data set is missing or of another
+            length; an end of an episode, its operator, seed, success or score is no such value.
     """
     with opened(path) as file:
-        return optional(file, "infos/cost", path) is not None
+        yield from episodes(Source(file=file, path=path), sensors, extra=extra)
 
 
-def read(path: Path, manifest: Manifest) -> Iterator[Episode]:
-    """Episodes of a file in their order, one slice in memory at a time.
-
-    Values are as they stand in the file (cast to float32): bounds are checked, and clipped where the
-    manifest says so, by ``dataset.validation``.
-
-    Raises:
-        DataError: the file is missing, a pickle, truncated or no HDF5; a data set is missing, has
-            another length or other dimensions than the manifest says; an episode is empty, longer than
-            the horizon, of an unknown operator, or has a value that is not finite.
-    """
-    with opened(path) as file:
-        source = Source(file=file, path=path, manifest=manifest)
-        source.require_lengths()
-        ends = source.ends()
-        for index, (start, end) in enumerate(zip(np.r_[0, ends[:-1]], ends, strict=True)):
-            yield source.episode(index, int(start), int(end))
-
-
-def write(path: Path, episodes: Iterable[Episode], attributes: Mapping[str, str]) -> None:
+def write(path: Path, recorded: Iterable[Episode], attributes: Mapping[str, str]) -> None:
     """Write episodes in one step, the same bytes for the same content, marked as recorded here.
 
     Raises:
@@ -103,4 +85,4 @@ def write(path: Path, episodes: Iterable[Episode], attributes: Mapping[str, str]
             remedy="move it elsewhere, and name it as data of its own",
         )
     with replacing(path) as partial:
-        write_file(partial, list(episodes), {**attributes, "recorded_by": RECORDED_BY}, where=str(path))
+        write_file(partial, list(recorded), {**attributes, "recorded_by": RECORDED_BY}, where=str(path))

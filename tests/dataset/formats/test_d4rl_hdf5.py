@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,21 @@ import h5py
 import numpy as np
 import pytest
 
+from offline_to_online.dataset.assembly import assemble, layout_of
 from offline_to_online.dataset.episode import Episode
 from offline_to_online.dataset.formats import d4rl_hdf5
 from offline_to_online.dataset.manifest import Manifest, load_manifest
-from offline_to_online.errors import DataError
+from offline_to_online.errors import DataError, ManifestError
 
 MakeManifest = Callable[..., Manifest]
 Write = Callable[..., Path]
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
+
+
+def episodes_of(path: Path, manifest: Manifest) -> Iterator[Episode]:
+    """The file's episodes as the manifest wants them."""
+    layout = layout_of(manifest, d4rl_hdf5.describe(path), where=manifest.name)
+    return (assemble(logged, layout) for logged in d4rl_hdf5.read(path, sensors=layout.sensors))
 
 
 def test_what_is_written_comes_back(tmp_path: Path, log: list[Episode], make_manifest: MakeManifest) -> None:
@@ -29,13 +36,13 @@ def test_what_is_written_comes_back(tmp_path: Path, log: list[Episode], make_man
     cost = dataclasses.replace(log[3], cost=np.ones(len(log[3]), dtype=np.float32), terminated=True, truncated=False)
     logged = [*log[:3], cost, *log[4:]]
     d4rl_hdf5.write(path, logged, {"robot": "slider"})
-    again = list(d4rl_hdf5.read(path, make_manifest()))
+    again = list(episodes_of(path, make_manifest()))
     for one, other in zip(again, logged, strict=True):
         for field in dataclasses.fields(Episode):
             assert np.array_equal(getattr(one, field.name), getattr(other, field.name)), field.name
     assert d4rl_hdf5.is_ours(path)
-    assert d4rl_hdf5.logs_cost(path)
-    assert d4rl_hdf5.steps(path) == sum(len(e) for e in logged)
+    assert all(e.cost is not None for e in d4rl_hdf5.read(path))
+    assert d4rl_hdf5.describe(path).steps == sum(len(e) for e in logged)
     with h5py.File(path) as file:
         assert dict(file.attrs) == {"robot": "slider", "recorded_by": "offline_to_online collect"}
 
@@ -58,7 +65,7 @@ def test_only_our_own_file_is_written_anew(tmp_path: Path, write_hdf5: Write, lo
     assert [p.name for p in path.parent.iterdir()] == [path.name]
     d4rl_hdf5.write(tmp_path / "ours.hdf5", log, {})
     d4rl_hdf5.write(tmp_path / "ours.hdf5", log[:2], {})
-    assert d4rl_hdf5.steps(tmp_path / "ours.hdf5") == len(log[0]) + len(log[1])
+    assert d4rl_hdf5.describe(tmp_path / "ours.hdf5").steps == len(log[0]) + len(log[1])
 
 
 def test_nothing_is_not_written(tmp_path: Path) -> None:
@@ -69,20 +76,24 @@ def test_nothing_is_not_written(tmp_path: Path) -> None:
 
 
 def test_boundaries_are_terminals_and_timeouts(write_hdf5: Write, make_manifest: MakeManifest) -> None:
-    """Both end an episode; only a terminal is the task's own end; what follows the last is an episode that was cut."""
+    """Both end an episode, and what follows the last is an episode that was cut.
+
+    Without next observations a terminal step stays, with its reward; a cut one is dropped.
+    """
     terminals, timeouts = np.zeros(24, dtype=bool), np.zeros(24, dtype=bool)
     terminals[5], timeouts[11] = True, True
     path = write_hdf5(terminals=terminals, timeouts=timeouts, next_observations=None, **{"episodes/operator": None})
-    episodes = list(d4rl_hdf5.read(path, make_manifest(operators=["expert"])))
-    assert [len(e) for e in episodes] == [5, 5, 11]
-    assert [(e.terminated, e.truncated) for e in episodes] == [(False, True)] * 3
+    episodes = list(episodes_of(path, make_manifest(operators=["expert"])))
+    assert [len(e) for e in episodes] == [6, 5, 11]
+    assert [(e.terminated, e.truncated) for e in episodes] == [(True, False), (False, True), (False, True)]
+    assert np.array_equal(episodes[0].observations[-1], episodes[0].observations[-2])
 
 
 def test_next_observations_keep_every_step(write_hdf5: Write, make_manifest: MakeManifest) -> None:
     """T steps have T+1 observations, and a terminal stays one."""
     terminals = np.arange(24) == 5
     path = write_hdf5(terminals=terminals, timeouts=np.arange(24) % 6 == 5)
-    episodes = list(d4rl_hdf5.read(path, make_manifest()))
+    episodes = list(episodes_of(path, make_manifest()))
     assert [(len(e), len(e.observations)) for e in episodes] == [(6, 7)] * 4
     assert [e.terminated for e in episodes] == [True, False, False, False]
     assert [e.operator for e in episodes] == ["expert", "expert", "expert", "novice"]
@@ -101,7 +112,7 @@ def test_facts_per_step_are_read_as_well(write_hdf5: Write, make_manifest: MakeM
             "infos/intervened": np.arange(24) == 7,
         }
     )
-    episodes = list(d4rl_hdf5.read(path, make_manifest()))
+    episodes = list(episodes_of(path, make_manifest()))
     assert [(e.operator, e.seed, float(e.cost.sum())) for e in episodes] == [("novice", s, 6.0) for s in (4, 5, 6, 7)]
     assert [int(e.intervened.sum()) for e in episodes] == [0, 1, 0, 0]
 
@@ -110,26 +121,25 @@ def test_facts_per_step_are_read_as_well(write_hdf5: Write, make_manifest: MakeM
     ("changes", "said"),
     [
         ({"actions": None}, "no data set 'actions'"),
-        ({"rewards": None}, "no data set 'rewards'"),
+        ({"rewards": None}, "no rewards are logged.*reward_source: robot"),
         ({"terminals": None}, "no data set 'terminals'"),
         ({"rewards": np.zeros(23)}, r"rewards has the shape \(23,\).*24 steps"),
         ({"timeouts": np.zeros(25)}, r"timeouts has the shape \(25,\)"),
-        ({"observations": np.zeros((24, 3))}, r"observations has the shape \(24, 3\).*\(24, 2\)"),
-        ({"actions": np.zeros((24, 2))}, r"actions has the shape \(24, 2\)"),
+        ({"observations": np.zeros((24, 3))}, r"next_observations has the shape \(24, 2\).*\(24, 3\)"),
+        ({"actions": np.zeros((24, 1, 2))}, r"actions has the shape \(24, 1, 2\)"),
         ({"actions": np.zeros((0, 1))}, "no steps"),
         ({"actions": np.float32(1)}, "no steps"),
         ({"actions": np.full((24, 1), np.nan)}, r"actions.push is nan; 6 such.*episode 0, step 0"),
         ({"rewards": np.where(np.arange(24) == 8, np.inf, 0)}, "rewards is inf; 1 such.*episode 1, step 2"),
         ({"rewards": np.full(24, 1e300)}, "rewards is inf"),
         ({"actions": np.array([[b"up"]] * 24)}, "actions holds"),
-        ({"timeouts": np.zeros(24)}, "an episode of 24 steps.*horizon is 20"),
+        ({"timeouts": np.zeros(24)}, "next_observations says .*episode 0, step 5.*mark the end of the episode"),
         ({"next_observations": np.zeros((24, 2))}, "next_observations says 0.*episode 0, step 0, observation.place"),
         ({"next_observations": None, "timeouts": np.arange(24) % 6 == 0}, "an empty episode.*no next observation"),
         ({"episodes/ends": np.array([6, 6, 12, 18, 24])}, "an empty episode.*episode 1 by episodes/ends"),
         ({"episodes/ends": np.array([6, 12, 24])}, "end 4 episodes, episodes/ends 3"),
         ({"episodes/operator": None}, "no operator is logged.*episode 0|episode 0.*no operator"),
         ({"episodes/operator": np.array([b"expert"])}, "one value per episode"),
-        ({"episodes/operator": np.array([b"expart"] * 4)}, "'expart' is not in the manifest.*did you mean 'expert'"),
         ({"episodes/operator": None, "infos/operator": np.array([b"expert"] * 3 + [b"novice"] * 21)}, "changes within"),
     ],
 )
@@ -139,15 +149,24 @@ def test_a_broken_log_is_one_line(
     """Each thing that can be wrong is said with the file, the episode, the step and the dimension."""
     path = write_hdf5(**changes)
     with pytest.raises(DataError, match=said) as caught:
-        list(d4rl_hdf5.read(path, make_manifest()))
+        list(episodes_of(path, make_manifest()))
     assert "log.hdf5" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_another_width_is_the_manifest_s_error(write_hdf5: Write, make_manifest: MakeManifest) -> None:
+    """Both numbers are said before any episode is read."""
+    wide = {"observations": np.zeros((24, 3)), "next_observations": None}
+    with pytest.raises(ManifestError, match="3 observation dimensions are logged.*describes 2"):
+        list(episodes_of(write_hdf5(**wide), make_manifest()))
+    with pytest.raises(ManifestError, match="2 action dimensions are logged.*describes 1"):
+        list(episodes_of(write_hdf5(actions=np.zeros((24, 2))), make_manifest()))
 
 
 def test_rewards_may_be_absent_where_the_robot_gives_them(write_hdf5: Write, make_manifest: MakeManifest) -> None:
     """A manifest with ``reward_source: robot`` does not need the file's."""
     path = write_hdf5(rewards=None)
-    assert all(not e.rewards.any() for e in d4rl_hdf5.read(path, make_manifest(reward_source="robot")))
+    assert all(not e.rewards.any() for e in episodes_of(path, make_manifest(reward_source="robot")))
 
 
 @pytest.mark.parametrize("cut", [0, 4, 100, 2000])
@@ -157,7 +176,7 @@ def test_a_truncated_file_is_refused(write_hdf5: Write, make_manifest: MakeManif
     path.write_bytes(path.read_bytes()[:cut])
     assert d4rl_hdf5.recognises(path)
     with pytest.raises(DataError, match="not readable as HDF5"):
-        list(d4rl_hdf5.read(path, make_manifest()))
+        list(episodes_of(path, make_manifest()))
 
 
 def test_a_corrupt_block_is_refused(tmp_path: Path, log: list[Episode], make_manifest: MakeManifest) -> None:
@@ -170,7 +189,17 @@ def test_a_corrupt_block_is_refused(tmp_path: Path, log: list[Episode], make_man
     content[at : at + 40] = bytes(40)
     path.write_bytes(content)
     with pytest.raises(DataError, match="not readable as HDF5"):
-        list(d4rl_hdf5.read(path, make_manifest()))
+        list(episodes_of(path, make_manifest()))
+
+
+def test_what_was_never_written_is_no_zero(write_hdf5: Write, make_manifest: MakeManifest) -> None:
+    """A chunk that the header announces and the file does not hold would read as zeros: it is refused by name."""
+    path = write_hdf5(rewards=None)
+    with h5py.File(path, "a") as file:
+        rewards = file.create_dataset("rewards", (24,), dtype="f4", chunks=(8,))
+        rewards[:16] = 1.0
+    with pytest.raises(DataError, match="/rewards was never written in whole"):
+        list(episodes_of(path, make_manifest()))
 
 
 def test_a_pickle_is_never_opened(tmp_path: Path, make_manifest: MakeManifest) -> None:
@@ -178,7 +207,7 @@ def test_a_pickle_is_never_opened(tmp_path: Path, make_manifest: MakeManifest) -
     path = tmp_path / "log.hdf5"
     path.write_bytes(pickle.dumps([1]))
     with pytest.raises(DataError, match="pickle"):
-        list(d4rl_hdf5.read(path, make_manifest()))
+        list(episodes_of(path, make_manifest()))
 
 
 def test_nothing_outside_the_file_is_followed(write_hdf5: Write, make_manifest: MakeManifest, tmp_path: Path) -> None:
@@ -199,7 +228,7 @@ def test_nothing_outside_the_file_is_followed(write_hdf5: Write, make_manifest: 
             else:
                 file.create_virtual_dataset("actions", layout)
         with pytest.raises(DataError, match=r"/actions is (a link|stored in another file)"):
-            list(d4rl_hdf5.read(path, make_manifest()))
+            list(episodes_of(path, make_manifest()))
         with h5py.File(path, "a") as file:
             del file["actions"]
 
@@ -220,7 +249,7 @@ def test_other_files_are_not_recognised(tmp_path: Path, write_hdf5: Write) -> No
 def test_the_real_human_data_is_read(shared_data: Path, name: str, episodes: int, steps: int) -> None:
     """PushT keeps every step; the door logged no next observations and loses one step an episode."""
     manifest = load_manifest(ROOT / "data" / "manifests" / f"{name}.yaml")
-    read = list(d4rl_hdf5.read(shared_data / "d4rl" / f"{name}.hdf5", manifest))
+    read = list(episodes_of(shared_data / "d4rl" / f"{name}.hdf5", manifest))
     assert (len(read), sum(len(e) for e in read)) == (episodes, steps)
     assert {e.operator for e in read} == set(manifest.operators)
     assert sum(e.terminated for e in read) == (6 if name == "pusht_human" else 0)
