@@ -12,7 +12,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from offline_to_online.dataset.files import read_json
+from offline_to_online.dataset.finding import Finding
 from offline_to_online.dataset.manifest import load_manifest
+from offline_to_online.dataset.validation import VALIDATION
 from offline_to_online.evaluation.handoff import HandoffSources
 from offline_to_online.plugins import module_for
 from offline_to_online.report.page import words, write_page
@@ -21,6 +23,7 @@ from offline_to_online.robots import Dynamics
 
 CONTENTS = (
     ("table", "Aligned table"),
+    ("data", "Data checks"),
     ("panel", "Panel results"),
     ("failures", "Failures"),
     ("support", "Support audit"),
@@ -58,6 +61,7 @@ def write_offline_report(
         "kicker": f"Offline report on the data set {manifest.name}",
         "contents": CONTENTS,
         "handoff": handoff,
+        "data": data_checks(sources.episodes / VALIDATION),
         "evaluations": evaluations,
         "results": results,
         "panel_figure": panel_figure(results),
@@ -72,6 +76,17 @@ def write_offline_report(
         "hashes": hashes(handoff),
     }
     write_page(path, "offline.html.j2", context)
+
+
+def data_checks(validation: Path) -> dict[str, Any]:
+    """What validation found in the data and let pass: findings with their place, and what was left out of the episodes.
+
+    Raises:
+        DataError: the file is broken.
+    """
+    content = read_json(validation) if validation.is_file() else {}
+    findings = [Finding(**row) for row in content.get("findings", [])]
+    return {"findings": findings, "left_out": content.get("left_out", []), "format": content.get("format", "")}
 
 
 def panel_results(evaluations: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from offline_to_online.dataset.files import read_json, write_json
+from offline_to_online.dataset.finding import Finding
 from offline_to_online.errors import DataError
 from offline_to_online.evaluation.handoff import HandoffConfig, write_handoff
 from offline_to_online.report.offline_page import (
@@ -52,6 +53,25 @@ def test_a_reader_without_eyes_finds_its_way(page, parse):
     drawn = [attributes for tag, attributes in tags if tag == "svg"]
     assert len(drawn) == 5
     assert all(a["role"] == "img" and a["aria-labelledby"] for a in drawn)
+
+
+def test_what_the_checks_found_is_listed(offline, tmp_path, parse):
+    """Each finding with its place, severity and count, and what was left out of the episodes."""
+    _, sources, record = offline
+    found = Finding(
+        check="jumps", severity="warning", message="0.7 m in one step", episode=3, step=17, dimension="action.push"
+    )
+    write_json(
+        sources.episodes / "validation.json",
+        {"findings": [found.to_json()], "left_out": [{"name": "camera", "kind": "video", "detail": ""}]},
+    )
+    try:
+        write_offline_report(tmp_path / "index.html", sources=sources, handoff=record)
+    finally:
+        (sources.episodes / "validation.json").unlink()
+    text = parse(tmp_path / "index.html").text
+    assert {"jumps", "warning", "episode 3, step 17, action.push", "0.7 m in one step"} <= set(text)
+    assert any("camera (video)" in line for line in text)
 
 
 @pytest.mark.parametrize("name", ["bc", "iql"])
