@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import h5py
 import numpy as np
 
 from offline_to_online.dataset.finding import Finding
-from offline_to_online.dataset.formats._hdf5 import optional, reading, values_of
+from offline_to_online.dataset.formats._hdf5 import attribute, optional, reading, values_of
 from offline_to_online.dataset.formats._hdf5_groups import require_written
 from offline_to_online.dataset.logged import Contents, LeftOut, Vector
 from offline_to_online.dataset.spec import Array
@@ -185,7 +186,14 @@ class Source:
 
     def _texts(self) -> dict[str, str]:
         with reading(self.path):
-            return {str(k): v if isinstance(v, str) else str(v) for k, v in self.file.attrs.items()}
+            names = list(self.file.attrs)
+        texts = {}
+        for name in names:
+            # A description that is neither text nor number describes nothing to us.
+            with contextlib.suppress(DataError):
+                value = attribute(self.file, name, self.path)
+                texts |= {str(name): str(value)} if np.ndim(value) == 0 else {}
+        return texts
 
     def _facts(self) -> dict[str, str]:
         return {k: v for k, v in self._texts().items() if k not in ("observation_names", "action_names")}

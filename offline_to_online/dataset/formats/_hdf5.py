@@ -17,6 +17,7 @@ from offline_to_online.errors import DataError
 
 # What h5py raises for a damaged file, by where the damage lies.
 BROKEN = (OSError, RuntimeError, KeyError, ValueError, TypeError)
+PLAIN = (h5py.h5t.STRING, h5py.h5t.INTEGER, h5py.h5t.FLOAT)
 CACHE_BYTES = 64 * 2**20  # an episode is a slice of several compressed chunks: keep those that the next one shares
 
 
@@ -70,7 +71,47 @@ def optional(file: Any, name: str, path: Path) -> Any:
             or the file is damaged there.
     """
     with reading(path):
-        return _found(file, name, path)
+        data = _found(file, name, path)
+    if data is not None and data.shape is not None:
+        require_written(data, path, where=str(path))
+    return data
+
+
+def require_written(data: Any, path: Path, *, where: str) -> None:
+    """Refuse what the file announces and does not hold: HDF5 would make room for it, and fill it with zeros.
+
+    Raises:
+        DataError: some of the data set was never written.
+    """
+    with reading(path):
+        stored = data.id.get_storage_size()
+        if data.chunks is None:
+            whole = data.size * data.dtype.itemsize <= stored <= path.stat().st_size
+        else:
+            pieces = zip(data.shape, data.chunks, strict=True)
+            needed = math.prod(math.ceil(n / chunk) for n, chunk in pieces)
+            whole = data.id.get_num_chunks() >= needed and stored <= path.stat().st_size
+    if not whole:
+        limit = f"all of its shape {data.shape}"
+        raise DataError(f"{data.name} was never written in whole", where=where, limit=limit, remedy="record it again")
+
+
+def attribute(node: Any, name: str, path: Path) -> Any:
+    """A text or a number that is an attribute of a group; None where there is none.
+
+    Raises:
+        DataError: it is neither, or cannot be read.
+    """
+    with reading(path):
+        if name not in node.attrs:
+            return None
+        found = node.attrs.get_id(name)
+        # Asked of HDF5 before the value is: h5py does not survive every damaged type.
+        if found.get_type().get_class() not in PLAIN or len(found.shape) > 1:
+            where, limit = f"{path}, {node.name}", "a text or a number"
+            raise DataError(f"{name} is neither", where=where, limit=limit, remedy="mend the attribute")
+        value = node.attrs[name]
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _found(file: Any, name: str, path: Path) -> Any:
@@ -93,24 +134,7 @@ def _found(file: Any, name: str, path: Path) -> Any:
             limit="numbers (texts for operator)",
             remedy="store plain numbers",
         )
-    _require_written(node, path, place)
     return node
-
-
-def _require_written(data: Any, path: Path, place: str) -> None:
-    """Refuse what the file announces and does not hold: HDF5 would read it as zeros, without a word."""
-    if data.shape is None or data.size == 0:
-        return
-    if data.chunks is None:
-        whole = data.id.get_storage_size() > 0
-    else:
-        wanted = math.prod(-(-rows // chunk) for rows, chunk in zip(data.shape, data.chunks, strict=True))
-        whole = data.id.get_num_chunks() >= wanted
-    if not whole:
-        limit = f"all of its shape {data.shape}"
-        raise DataError(
-            f"{place} was never written in whole", where=str(path), limit=limit, remedy="copy or record it again"
-        )
 
 
 def _foreign(path: Path, place: str, what: str) -> DataError:

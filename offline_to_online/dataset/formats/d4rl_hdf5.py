@@ -20,7 +20,7 @@ from offline_to_online.dataset.files import replacing
 from offline_to_online.dataset.formats._d4rl_episodes import episodes
 from offline_to_online.dataset.formats._d4rl_recording import write_file
 from offline_to_online.dataset.formats._d4rl_source import COLUMNS, Source
-from offline_to_online.dataset.formats._hdf5 import BROKEN, opened
+from offline_to_online.dataset.formats._hdf5 import BROKEN, attribute, opened
 from offline_to_online.dataset.logged import Contents, LoggedEpisode
 from offline_to_online.errors import DataError
 
@@ -45,8 +45,8 @@ def is_ours(path: Path) -> bool:
     """Whether the collect stage recorded this file, so that it may write it anew."""
     try:
         with h5py.File(path, "r") as file:
-            return bool(file.attrs.get("recorded_by") == RECORDED_BY)
-    except BROKEN:
+            return bool(attribute(file, "recorded_by", path) == RECORDED_BY)
+    except (*BROKEN, DataError):
         return False
 
 
