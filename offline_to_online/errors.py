@@ -101,7 +101,7 @@ class ServerError(PipelineError):
 
 
 def one_line(main: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """Make an entry point print a ``PipelineError`` as one line on stderr and exit with 2."""
+    """Make an entry point print a ``PipelineError``, or what the file system refuses, as one line; it exits with 2."""
 
     @functools.wraps(main)
     def guarded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
@@ -115,5 +115,10 @@ def one_line(main: Callable[Arguments, None]) -> Callable[Arguments, None]:
             # Whoever read our output has had enough (`| head`): nothing is wrong, and there is nobody to tell.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
+        except OSError as error:
+            # A folder that may not be written, a full disk, a name that is too long: a person's to mend, not a bug.
+            said = f"{error.strerror or error} ({error.filename or 'here'})"
+            print(f"error: {said}: a place that can be read and written; check path, rights and space", file=sys.stderr)
+            sys.exit(2)
 
     return guarded

@@ -31,7 +31,7 @@ def main() -> None:
         Policy.load(Path("models") / name / "policy.safetensors"),
         estimator,
         calibration,
-        load_episodes(Path("data/episodes"), "heldout"),
+        load_episodes(Path("data/episodes"), "heldout", at_least=1),
         robot_of(params),
         np.random.default_rng(params.seed),
         name=name,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from offline_to_online.errors import ParameterError, PipelineError
+from offline_to_online.errors import ParameterError, PipelineError, one_line
 from offline_to_online.plugins import FOLDERS, available, module_for
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,6 +52,25 @@ def test_an_error_is_one_line_and_survives_a_worker() -> None:
     assert "\n" not in str(error)
     twin = copy.copy(error)
     assert (type(twin), str(twin)) == (ParameterError, str(error))
+
+
+@pytest.mark.parametrize(
+    "refused", [PermissionError(13, "Permission denied", "data/x"), OSError(28, "No space left", "y")]
+)
+def test_what_the_file_system_refuses_is_one_line(refused: OSError, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder that may not be written, or a full disk, is no traceback; a reader that left is no error at all."""
+
+    def ends(error: OSError) -> object:
+        @one_line
+        def main() -> None:
+            raise error
+
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code
+
+    assert ends(refused) == 2
+    assert re.fullmatch(rf"error: {refused.strerror} \({refused.filename}\): .*\n", capsys.readouterr().err)
 
 
 def test_an_entry_point_prints_one_line_and_exits_2() -> None:

@@ -56,7 +56,9 @@ def _expectations(manifest: Manifest) -> dict[str, Any]:
     finite = {"min_value": -LARGEST, "max_value": LARGEST}
     truth = [True, False]
     return {
-        "there are enough episodes to split": gxe.ExpectTableRowCountToBeBetween(min_value=2),
+        "there are enough episodes to split": gxe.ExpectTableRowCountToBeBetween(
+            min_value=sum(share > 0 for share in manifest.split.shares.values())
+        ),
         "every episode is told apart": gxe.ExpectColumnValuesToBeUnique(column="identity"),
         "every episode has an identity": whole(column="identity"),
         "the length lies within the horizon": between(column="length", min_value=1, max_value=manifest.episode_horizon),

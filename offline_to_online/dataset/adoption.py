@@ -24,6 +24,8 @@ PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 FOLDER = Path("data/manifests")
 LICENCES = ("licence", "license")
 SOURCES = ("source", "url", "dataset_id", "repo_id", "code_permalink")
+ENOUGH = 50  # episodes, for a calibration part of its own
+ENDS = "ignore where a time limit ended the episodes that are flagged as terminal, logged where the task did"
 COPIES = "leave_out keeps the first of the episodes that are there twice, refuse wants the data mended"
 MARGIN = 0.1  # of the measured width, beyond what was seen: no bound that is known, only one that was not contradicted
 
@@ -104,11 +106,12 @@ def manifest_text(
         ("observation_schema", _observation_schema(found, spec, keys), ""),
         ("control_rate_hz", _number(rate) if rate else _state("control steps per second"), ""),
         ("operators", operators, ""),
-        ("split", _split(enough, several), "" if enough else "few episodes: thresholds are cross-conformal"),
+        ("split", *_split(measured.episodes, len(operators) > 1)),
         ("reset_distribution", _state("how the start of an episode was drawn"), ""),
         ("episode_horizon", max(longest, spec.horizon if spec else 0), f"the longest episode logged has {longest}"),
         ("reward_source", *_reward_source(found, spec, warned)),
         *([("duplicates", _state(COPIES), "")] if "duplicate_episodes" in warned else []),
+        *([("terminals", _state(ENDS), "")] if "cut_marked_as_terminal" in warned else []),
         ("licence", _fact(contents.facts, LICENCES) or _state("the licence of the data"), ""),
         ("source", _fact(contents.facts, SOURCES) or _state("where the data comes from"), ""),
         ("hashes", {source_name(found.path): source_sha256(found.path)}, ""),
@@ -172,9 +175,19 @@ def _bounds(low: float, high: float, known: list[tuple[float, float]]) -> dict[s
     return {"low": round(low - margin, digits), "high": round(high + margin, digits)}
 
 
-def _split(enough: bool, several: bool) -> dict[str, Any]:
-    shares = {"train": 0.7, "calibration": 0.2, "heldout": 0.1} if enough else {"train": 0.8, "calibration": 0.0}
-    return {**shares, "heldout": 0.1 if enough else 0.2, "stratify": "operator" if several else "none"}
+def _split(episodes: int, several: bool) -> tuple[dict[str, Any], str]:
+    stratify = {"stratify": "operator" if several else "none"}
+    if episodes == 1:
+        return {
+            "train": 1.0,
+            "calibration": 0.0,
+            "heldout": 0.0,
+            **stratify,
+        }, "a single episode: nothing can be audited"
+    if episodes < ENOUGH:
+        few = "few episodes: thresholds are cross-conformal"
+        return {"train": 0.8, "calibration": 0.0, "heldout": 0.2, **stratify}, few
+    return {"train": 0.7, "calibration": 0.2, "heldout": 0.1, **stratify}, ""
 
 
 def _reward_source(found: Inspection, spec: Any, warned: set[str]) -> tuple[str, str]:

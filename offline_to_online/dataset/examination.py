@@ -28,8 +28,13 @@ class Examination:
 
     @cached_property
     def findings(self) -> list[Finding]:
-        """What the headers and the checks told, errors first; asked for after the last episode."""
-        return ordered([*self.subject.contents.findings, *(f for check in self.checks for f in check.findings())])
+        """What the headers and the checks told, errors first; asked for after the last episode.
+
+        Where a check says the same as the headers, it knows more: how often, and where.
+        """
+        found = [finding for check in self.checks for finding in check.findings()]
+        names = {finding.check for finding in found}
+        return ordered([*(f for f in self.subject.contents.findings if f.check not in names), *found])
 
 
 def refusal(findings: list[Finding], first: DataError | None, *, where: str) -> DataError | None:

@@ -41,8 +41,8 @@ RECORDED = "recorded"
 class SplitRule:
     """Shares of the episodes per part, summing to 1, drawn within each stratum.
 
-    ``calibration`` may be 0 where data is too small for a part of its own; ``stratify`` is
-    ``operator`` or ``none``.
+    ``calibration`` may be 0 where data is too small for a part of its own, and ``heldout`` where there is a single
+    episode (then nothing can be audited); ``stratify`` is ``operator`` or ``none``.
     """
 
     train: float
@@ -254,8 +254,8 @@ def _split_rule(content: Any, *, where: str) -> SplitRule:
         stratify=choice(content, "stratify", ("operator", "none"), where),
     )
     total = sum(rule.shares.values())
-    if not math.isclose(total, 1.0, abs_tol=1e-6) or min(rule.train, rule.heldout) <= 0:
-        limit = "train and heldout above 0, and all three summing to 1"
+    if not math.isclose(total, 1.0, abs_tol=1e-6) or rule.train <= 0:
+        limit = "train above 0, and all three summing to 1"
         raise ManifestError(f"the shares sum to {total:g}: {rule.shares}", where=where, limit=limit, remedy="mend them")
     return rule
 

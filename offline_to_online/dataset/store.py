@@ -21,7 +21,7 @@ from offline_to_online.dataset.episode import Episode
 from offline_to_online.dataset.files import file_sha256, folder_sha256, read_json, replacing, write_json
 from offline_to_online.dataset.spec import Array
 from offline_to_online.dataset.split import load_split
-from offline_to_online.errors import DataError
+from offline_to_online.errors import DataError, SplitError
 
 __all__ = [
     "EpisodeWriter",
@@ -150,18 +150,25 @@ def episode_from(row: Mapping[str, Any], steps: pa.Table, *, where: str) -> Epis
     return _verified(_episode(row, columns, slice(0, steps.num_rows)), str(row["identity"]), where=where)
 
 
-def load_episodes(folder: Path, part: str | None = None) -> list[Episode]:
+def load_episodes(folder: Path, part: str | None = None, *, at_least: int = 0) -> list[Episode]:
     """All episodes of a folder in their order, or those of one part of the split beside them.
 
     Raises:
         DataError: a file is missing, broken, or an episode is not the one that was written.
-        SplitError: no such part, or the split does not divide exactly these episodes.
+        SplitError: no such part, fewer episodes in it than ``at_least``, or the split does not divide these episodes.
     """
     rows = episode_rows(folder)
     identities = [str(row["identity"]) for row in rows]
     chosen = set(identities)
     if part is not None:
         chosen = set(load_split(folder / SPLIT, identities).part(part))
+        if len(chosen) < at_least:
+            raise SplitError(
+                f"the {part} part has {len(chosen)} episodes",
+                where=str(folder / SPLIT),
+                limit=f"this needs at least {at_least}",
+                remedy=f"give {part} a share in the manifest's split, or log more episodes",
+            )
     columns = _columns(_read(folder / TRANSITIONS), where=str(folder / TRANSITIONS))
     return [
         _verified(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import h5py
@@ -11,9 +12,14 @@ import numpy as np
 import pytest
 import yaml
 
+from offline_to_online.dataset import examination
+from offline_to_online.dataset.checks import Seen
 from offline_to_online.dataset.episode import Episode
 from offline_to_online.dataset.files import file_sha256
+from offline_to_online.dataset.finding import Finding
 from offline_to_online.dataset.manifest import Manifest, load_manifest
+from offline_to_online.dataset.spec import ActionSchema, Dimension, ObservationSchema, SafetyLimits
+from offline_to_online.robots import Labels, RobotSpec
 
 Fields = dict[str, Any]
 
@@ -131,3 +137,56 @@ def write_hdf5(tmp_path: Path) -> Callable[..., Path]:
 def manifest_of(make_manifest: Callable[..., Manifest]) -> Callable[..., Manifest]:
     """``manifest_of(path, **changes)``: a manifest that gives the file's own hash."""
     return lambda path, **changes: make_manifest(hashes={path.name: file_sha256(path)}, **changes)
+
+
+@pytest.fixture
+def plant(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """``plant(*findings)``: an examination has one check only, which finds these."""
+
+    class Planted:
+        def __init__(self, findings: tuple[Finding, ...]) -> None:
+            self.found = findings
+
+        def see(self, seen: Seen) -> None:
+            """Look away."""
+
+        def findings(self) -> tuple[Finding, ...]:
+            """What was planted."""
+            return self.found
+
+    def planted(*findings: Finding) -> None:
+        family = ModuleType("planted")
+        family.checks = lambda subject: [Planted(findings)]  # type: ignore[attr-defined]
+        monkeypatch.setattr(examination, "available", lambda kind: ["planted"])
+        monkeypatch.setattr(examination, "module_for", lambda kind, name: family)
+
+    return planted
+
+
+@pytest.fixture(scope="session")
+def slider() -> ModuleType:
+    """The plug-in of the made-up robot: a reward of 1 a step, and the manifest's own dimensions."""
+    push = Dimension(name="push", unit="N", low=-1, high=1)
+    place, speed = (Dimension(name=n, unit=u, low=-10, high=10) for n, u in (("place", "m"), ("speed", "m/s")))
+    module = ModuleType("slider")
+    module.SPEC = RobotSpec(  # type: ignore[attr-defined]
+        name="slider",
+        body="a block on a rail",
+        sensors=("encoder",),
+        action=ActionSchema(dimensions=(push,)),
+        observation=ObservationSchema(dimensions=(place, speed)),
+        limits=SafetyLimits(max_action_change=(2.0,), max_episode_cost=1.0),
+        control_rate_hz=10,
+        horizon=20,
+        reward_meaning="1 a step",
+        cost_meaning="none",
+        score_meaning="none",
+        success_rule="last",
+        failures=(),
+        regions={},
+    )
+    module.label = lambda observations, actions: Labels(  # type: ignore[attr-defined]
+        rewards=np.ones(len(actions)), cost=np.zeros(len(actions)), success=True, score=1.0
+    )
+    module.regions = lambda observations, actions: {}  # type: ignore[attr-defined]
+    return module

@@ -61,7 +61,7 @@ def _episode(
         where=where,
         sensors={name: columns[name] for name in selected},
         following={"observations": columns["next_observations"]} if "next_observations" in columns else {},
-        actions=_two_dimensional(columns["actions"]),
+        actions=columns["actions"],
         **{name: columns.get(name) for name in FLAT},
         times=columns.get(source.first(TIMES) or ""),
         cost=columns.get("infos/cost"),
@@ -141,7 +141,3 @@ class _Facts:
                 remedy="mark the end of the episode in terminals or timeouts",
             )
         return values[0]
-
-
-def _two_dimensional(actions: Array) -> Array:
-    return actions[:, None] if actions.ndim == 1 else actions

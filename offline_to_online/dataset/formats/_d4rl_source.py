@@ -14,8 +14,7 @@ import h5py
 import numpy as np
 
 from offline_to_online.dataset.finding import Finding
-from offline_to_online.dataset.formats._hdf5 import attribute, optional, reading, values_of
-from offline_to_online.dataset.formats._hdf5_groups import require_written
+from offline_to_online.dataset.formats._hdf5 import attribute, optional, reading, require_written, values_of
 from offline_to_online.dataset.logged import Contents, LeftOut, Vector
 from offline_to_online.dataset.spec import Array
 from offline_to_online.errors import DataError
@@ -187,7 +186,7 @@ class Source:
     def _texts(self) -> dict[str, str]:
         with reading(self.path):
             names = list(self.file.attrs)
-        texts = {}
+        texts: dict[str, str] = {}
         for name in names:
             # A description that is neither text nor number describes nothing to us.
             with contextlib.suppress(DataError):

@@ -273,3 +273,18 @@ def test_a_store_changed_by_a_byte_is_noticed(tmp_path: Path, log: list[Episode]
         except DataError:
             continue
         assert found == wanted, at
+
+
+@pytest.mark.parametrize("shape", [(24, 2), (24, 10**10), (10**12, 2)])
+def test_what_a_d4rl_file_announces_and_does_not_hold_is_refused(tmp_path: Path, shape: tuple[int, int]) -> None:
+    """HDF5 would give zeros for it, and as much memory as the header claims."""
+    path = tmp_path / "log.hdf5"
+    with h5py.File(path, "w") as file:
+        data = file.create_dataset("observations", shape=shape, dtype="f4", chunks=(6, 2))
+        data[:6, :2] = 1
+        for name, width in (("actions", (1,)), ("rewards", ()), ("terminals", ())):
+            file.create_dataset(name, shape=(shape[0], *width), dtype="f4", chunks=(6, *width))
+            file[name][:6] = 0
+    for attempt in (d4rl_hdf5.describe, lambda path: next(d4rl_hdf5.read(path))):
+        with pytest.raises(DataError, match=r"never written in whole.*log\.hdf5"):
+            attempt(path)
