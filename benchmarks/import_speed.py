@@ -2,10 +2,10 @@
 
 python -m benchmarks.import_speed [--quick]
 
-Made-up logs of 39 + 28 dimensions in episodes of 200 steps, D4RL-layout HDF5 without compression. ``validate`` is the real
-command: hashes, format, assembly, every check, Pandera, Great Expectations, the split, and the Parquet store. ``bare``
-reads every data set with h5py a block at a time and hashes the file (SHA-256): what any importer that vouches for
-anything has to do. Every size runs in processes of its own; memory is the peak of the process itself.
+Made-up logs of 39 + 28 dimensions in episodes of 200 steps, D4RL-layout HDF5 without compression. The import is the
+real ``validate``: hashes, format, assembly, every check, Pandera, Great Expectations, the split, and the Parquet store.
+``bare`` reads every data set with h5py a block at a time and hashes the file (SHA-256), as any importer that vouches for
+anything has to. Every size runs in processes of its own; memory is the peak of the process.
 """
 
 from __future__ import annotations
@@ -167,9 +167,8 @@ def claims(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def print_table(rows: list[dict[str, Any]]) -> None:
     """A line a size."""
-    print(
-        f"{'transitions':>12} {'file MiB':>9} {'bare s':>8} {'MiB':>6} {'import s':>9} {'MiB':>6} {'us/step':>8} {'ratio':>6}"
-    )
+    heads = ("transitions", 12), ("file MiB", 9), ("bare s", 8), ("MiB", 6), ("import s", 9), ("MiB", 6)
+    print(" ".join(f"{head:>{width}}" for head, width in (*heads, ("us/step", 8), ("ratio", 6))))
     for row in rows:
         print(
             f"{row['transitions']:>12,} {row['file_mib']:>9.0f} {row['bare_s']:>8.2f} {row['bare_mib']:>6.0f} "

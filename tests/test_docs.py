@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from benchmarks.demo_seeds import markdown
+from offline_to_online.plugins import available, module_for
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -58,6 +59,15 @@ def test_the_table_of_seeds_is_the_one_that_was_measured(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8").splitlines()
     assert len(result["rows"]) == 5
     assert [row for row in markdown(result["rows"]) if row not in text] == []
+
+
+def test_every_format_and_every_check_is_described() -> None:
+    """Each plug-in of formats/ and each name that a check may give stands in docs/data.md, and no other check."""
+    text = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    described = {line.split("`")[1] for line in rows}
+    checks = {name for family in available("checks") for name in module_for("checks", family).NAMES}
+    assert described == checks | set(available("formats"))
 
 
 def test_every_parameter_is_explained() -> None:

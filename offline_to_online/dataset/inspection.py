@@ -154,7 +154,7 @@ def page(inspection: Inspection) -> str:
         f"  format        {content['format']}",
         f"  episodes      {measured.episodes:,}, of {lengths['shortest']} to {lengths['longest']} steps; "
         f"{measured.terminated:,} terminal",
-        f"  steps         {measured.logged_steps:,} logged, {measured.steps:,} with an observation after them",
+        f"  steps         {measured.logged_steps:,} logged, {measured.steps:,} kept{_rows(inspection)}",
         f"  control rate  {'not logged' if rate is None else f'{rate:g} Hz'}",
         f"  operators     {', '.join(f'{name} {count:,}' for name, count in content['operators'].items())}",
         f"  reward        {_range(content['reward']) if inspection.contents.rewards else 'not logged'}",
@@ -199,6 +199,11 @@ def _subject(contents: Contents, layout: Layout, robot: ModuleType | None, facts
         action_high=np.array(high, dtype=np.float32) if len(high) else None,
         robot=facts,
     )
+
+
+def _rows(inspection: Inspection) -> str:
+    rows = inspection.contents.steps
+    return "" if rows in (None, inspection.measured.logged_steps) else f"; {rows:,} rows as they lie there"
 
 
 def _table(what: str, ranges: dict[str, list[float]]) -> list[str]:

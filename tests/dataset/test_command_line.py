@@ -63,7 +63,7 @@ def test_inspect_shows_what_it_is(write_hdf5: Write, plant: Plant, capsys: Captu
     said = capsys.readouterr().out
     assert "format        d4rl_hdf5" in said
     assert "episodes      4, of 6 to 6 steps; 0 terminal" in said
-    assert "steps         24 logged, 24 with an observation after them" in said
+    assert "steps         24 logged, 24 kept" in said
     assert "observation, 2 dimension(s)" in said
     assert "warning dull: nothing moves" in said
     assert list(elsewhere.iterdir()) == []

@@ -47,7 +47,7 @@ class Angles:
     def see(self, seen: Seen) -> None:
         """Take note of the largest values, and of the usual movement in the first episodes or where they are large."""
         values = seen.episode.observations
-        top = np.maximum(values.max(axis=0), -values.min(axis=0))
+        top = np.maximum(values.max(axis=0), -values.min(axis=0)).astype(np.float64)
         for column in np.flatnonzero(top > self.top).tolist():
             self.worst[column] = seen.index, int(np.abs(values[:, column]).argmax())
         self.top = np.maximum(self.top, top)
