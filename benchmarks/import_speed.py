@@ -4,8 +4,8 @@ python -m benchmarks.import_speed [--quick]
 
 Made-up logs of 39 + 28 dimensions in episodes of 200 steps, D4RL-layout HDF5 without compression. The import is the
 real ``validate``: hashes, format, assembly, every check, Pandera, Great Expectations, the split, and the Parquet store.
-``bare`` reads every data set with h5py a block at a time and hashes the file (SHA-256), as any importer that vouches for
-anything has to. Every size runs in processes of its own; memory is the peak of the process.
+``bare`` reads every data set with h5py a block at a time and hashes the file (SHA-256), as any importer that vouches
+for anything has to. Every size runs in processes of its own; memory is the peak of the process.
 """
 
 from __future__ import annotations

@@ -93,10 +93,9 @@ def manifest_text(
     longest = max(measured.lengths)
     rate = spec.control_rate_hz if spec else contents.control_rate_hz or measured.control_rate_hz
     operators = sorted(set(measured.operators) - {"unknown"})
-    several = len(operators) > 1
+    len(operators) > 1
     if not operators or "unknown" in measured.operators:
         operators = [*operators, _state("who acted where nobody is logged: human, script, a policy's name")]
-    enough = measured.episodes >= 50
     fields: list[tuple[str, Any, str]] = [
         ("name", name, ""),
         ("robot", robot_name or _state(_robots(found)), "a file in offline_to_online/robots"),

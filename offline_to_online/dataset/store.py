@@ -278,7 +278,13 @@ def _require_columns(table: pa.Table, wanted: Sequence[str], *, where: str) -> p
 
 def _columns(table: pa.Table, *, where: str) -> dict[str, Array]:
     _require_columns(table, STEP_COLUMNS, where=where)
-    return {name: _array(table[name]) for name in STEP_COLUMNS}
+    columns = {name: _array(table[name]) for name in STEP_COLUMNS}
+    # Numbers that are spelled out would even have the right identity.
+    for name, values in columns.items():
+        if values.dtype.kind not in "fiub":
+            kind = table.schema.field(name).type
+            raise DataError(f"{name} holds {kind}", where=where, limit="numbers", remedy="write it anew")
+    return columns
 
 
 def _array(column: pa.ChunkedArray) -> Array:

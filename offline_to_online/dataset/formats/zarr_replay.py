@@ -29,7 +29,7 @@ from offline_to_online.dataset.logged import Contents, LeftOut, LoggedEpisode, V
 from offline_to_online.dataset.spec import Array
 from offline_to_online.errors import DataError
 
-ENDS = "meta/episode_ends"
+GROUP, ENDS = ".zgroup", "meta/episode_ends"
 COLUMNS = {"reward", "timestamp"}
 SUFFIX = ".zarr.zip"
 
@@ -63,7 +63,7 @@ class Buffer:
 def recognises(path: Path) -> bool:
     """Whether it is a Zarr store, in a folder or a zip, that has ``data`` or ``meta/episode_ends``."""
     if path.is_dir():
-        headers = any((path / name).is_file() for name in (".zgroup", "zarr.json"))
+        headers = any((path / name).is_file() for name in (GROUP, "zarr.json"))
         return (path / ENDS).is_dir() or (headers and (path / "data").is_dir())
     try:
         with zipfile.ZipFile(path) as archive:
@@ -135,6 +135,8 @@ def _buffer(files: Files) -> Buffer:
     if files.size("zarr.json") is not None:
         limit, remedy = "Zarr format 2, which Diffusion Policy writes", "write the store with zarr_format=2"
         raise DataError("this is a store of Zarr format 3", where=str(files.path), limit=limit, remedy=remedy)
+    if files.size(GROUP) is not None:
+        header(files, GROUP)
     arrays = _arrays(files)
     _require_columns(arrays, files.path)
     ends = _ends(files, arrays)

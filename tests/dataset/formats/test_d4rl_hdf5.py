@@ -157,9 +157,9 @@ def test_a_broken_log_is_one_line(
 def test_another_width_is_the_manifest_s_error(write_hdf5: Write, make_manifest: MakeManifest) -> None:
     """Both numbers are said before any episode is read."""
     wide = {"observations": np.zeros((24, 3)), "next_observations": None}
-    with pytest.raises(ManifestError, match="3 observation dimensions are logged.*describes 2"):
+    with pytest.raises(ManifestError, match=r"3 observation dimensions are logged.*describes 2"):
         list(episodes_of(write_hdf5(**wide), make_manifest()))
-    with pytest.raises(ManifestError, match="2 action dimensions are logged.*describes 1"):
+    with pytest.raises(ManifestError, match=r"2 action dimensions are logged.*describes 1"):
         list(episodes_of(write_hdf5(actions=np.zeros((24, 2))), make_manifest()))
 
 
