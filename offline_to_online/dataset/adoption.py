@@ -93,7 +93,6 @@ def manifest_text(
     longest = max(measured.lengths)
     rate = spec.control_rate_hz if spec else contents.control_rate_hz or measured.control_rate_hz
     operators = sorted(set(measured.operators) - {"unknown"})
-    len(operators) > 1
     if not operators or "unknown" in measured.operators:
         operators = [*operators, _state("who acted where nobody is logged: human, script, a policy's name")]
     fields: list[tuple[str, Any, str]] = [
