@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from offline_to_online.dataset._tables import array_of, column, read_table, require_columns, vectors
 from offline_to_online.dataset.episode import Episode
 from offline_to_online.dataset.files import file_sha256, folder_sha256, read_json, replacing, write_json
 from offline_to_online.dataset.spec import Array
@@ -82,7 +83,7 @@ class EpisodeWriter:
             {
                 "index": pa.array(np.arange(len(self._rows), dtype=np.int32)),
                 **{name: pa.array(values) for name, values in columns.items()},
-                "final_observation": _vectors(np.stack(self._final)),
+                "final_observation": vectors(np.stack(self._final)),
             }
         )
         pq.write_table(table, episodes, compression="zstd")
@@ -135,7 +136,7 @@ def episode_rows(folder: Path) -> list[dict[str, Any]]:
     Raises:
         DataError: it is missing, broken, or lacks a column.
     """
-    table = _require_columns(_read(folder / EPISODES), EPISODE_COLUMNS, where=str(folder / EPISODES))
+    table = require_columns(read_table(folder / EPISODES), EPISODE_COLUMNS, where=str(folder / EPISODES))
     rows: list[dict[str, Any]] = table.to_pylist()
     return rows
 
@@ -169,7 +170,7 @@ def load_episodes(folder: Path, part: str | None = None, *, at_least: int = 0) -
                 limit=f"this needs at least {at_least}",
                 remedy=f"give {part} a share in the manifest's split, or log more episodes",
             )
-    columns = _columns(_read(folder / TRANSITIONS), where=str(folder / TRANSITIONS))
+    columns = _columns(read_table(folder / TRANSITIONS), where=str(folder / TRANSITIONS))
     return [
         _verified(
             _episode(row, columns, steps), str(row["identity"]), where=f"{folder / TRANSITIONS}, episode {row['index']}"
@@ -198,7 +199,7 @@ def write_episode(path: Path, episode: Episode, extra: Mapping[str, Array] = NO_
                 limit=f"{len(episode)} entries, and a name other than {', '.join(STEP_COLUMNS)}",
                 remedy="mend the column",
             )
-        table = table.append_column(name, _column(np.asarray(values)))
+        table = table.append_column(name, column(np.asarray(values)))
     final = [float(x) for x in np.asarray(episode.observations[-1], dtype=np.float32)]
     header = json.dumps({**_summary(episode), "final_observation": final}, sort_keys=True)
     with replacing(path) as partial:
@@ -211,22 +212,24 @@ def read_episode(path: Path) -> tuple[Episode, dict[str, Array]]:
     Raises:
         DataError: the file is missing, broken, or its content is not what was written.
     """
-    table = _read(path)
+    table = read_table(path)
     try:
         row = json.loads((table.schema.metadata or {})[b"episode"])
-    except (KeyError, ValueError) as error:
+        if not {"identity", "final_observation", *EPISODE_FACTS} <= set(row):
+            raise ValueError(row)
+    except (KeyError, TypeError, ValueError) as error:
         raise DataError("not an episode that was written here", where=str(path), remedy="restore the file") from error
     columns = _columns(table, where=str(path))
     episode = _verified(_episode(row, columns, slice(0, table.num_rows)), row["identity"], where=str(path))
-    return episode, {name: _array(table[name]) for name in table.column_names if name not in ("step", *STEP_COLUMNS)}
+    return episode, {name: array_of(table[name]) for name in table.column_names if name not in ("step", *STEP_COLUMNS)}
 
 
 def _step_table(episode: Episode) -> pa.Table:
     return pa.table(
         {
             "step": pa.array(np.arange(len(episode), dtype=np.int32)),
-            "observation": _vectors(episode.observations[:-1]),
-            "action": _vectors(episode.actions),
+            "observation": vectors(episode.observations[:-1]),
+            "action": vectors(episode.actions),
             "reward": pa.array(np.asarray(episode.rewards, dtype=np.float32)),
             "cost": pa.array(np.asarray(episode.cost, dtype=np.float32)),
             "intervened": pa.array(np.asarray(episode.intervened, dtype=np.bool_)),
@@ -248,51 +251,15 @@ def _summary(episode: Episode) -> dict[str, Any]:
     }
 
 
-def _vectors(rows: Array) -> pa.FixedSizeListArray:
-    rows = np.ascontiguousarray(rows, dtype=np.float32)
-    return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), rows.shape[1])
-
-
-def _column(values: Array) -> pa.Array:
-    if values.ndim == 2:
-        return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
-    return pa.array(values.tolist()) if values.dtype.kind in "US" else pa.array(values)
-
-
-def _read(path: Path) -> pa.Table:
-    try:
-        return pq.read_table(path, memory_map=False)
-    except FileNotFoundError as error:
-        raise DataError("no such file", where=str(path), remedy="run the stage that writes it") from error
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"not readable as Parquet: {error}", where=str(path), remedy="write it anew") from error
-
-
-def _require_columns(table: pa.Table, wanted: Sequence[str], *, where: str) -> pa.Table:
-    missing = [name for name in wanted if name not in table.column_names]
-    if missing:
-        limit = f"the columns {', '.join(wanted)}"
-        raise DataError(f"no column {', '.join(missing)}", where=where, limit=limit, remedy="write it anew")
-    return table
-
-
 def _columns(table: pa.Table, *, where: str) -> dict[str, Array]:
-    _require_columns(table, STEP_COLUMNS, where=where)
-    columns = {name: _array(table[name]) for name in STEP_COLUMNS}
+    require_columns(table, STEP_COLUMNS, where=where)
+    columns = {name: array_of(table[name]) for name in STEP_COLUMNS}
     # Numbers that are spelled out would even have the right identity.
     for name, values in columns.items():
         if values.dtype.kind not in "fiub":
             kind = table.schema.field(name).type
             raise DataError(f"{name} holds {kind}", where=where, limit="numbers", remedy="write it anew")
     return columns
-
-
-def _array(column: pa.ChunkedArray) -> Array:
-    array = column.combine_chunks()
-    if pa.types.is_fixed_size_list(column.type):
-        return np.asarray(array.flatten().to_numpy(zero_copy_only=False)).reshape(len(column), column.type.list_size)
-    values = array.to_pylist() if pa.types.is_string(column.type) else array.to_numpy(zero_copy_only=False)
-    return np.array(values)
 
 
 def _slices(rows: Sequence[Mapping[str, Any]], steps: int, *, where: str) -> Iterator[slice]:
