@@ -139,6 +139,17 @@ def test_a_changed_number_is_noticed(tmp_path: Path, log: list[Episode]) -> None
         load_episodes(tmp_path)
 
 
+def test_numbers_that_are_spelled_out_are_noticed(tmp_path: Path, log: list[Episode]) -> None:
+    """As texts they have the same identity: the identity is that of the numbers they spell."""
+    write_episodes(tmp_path, log)
+    path = tmp_path / "transitions.parquet"
+    table = pq.read_table(path)
+    at = table.column_names.index("reward")
+    pq.write_table(table.set_column(at, "reward", pa.array([str(x) for x in table["reward"].to_pylist()])), path)
+    with pytest.raises(DataError, match="reward holds string"):
+        load_episodes(tmp_path)
+
+
 def test_a_missing_row_is_noticed(tmp_path: Path, log: list[Episode]) -> None:
     """Both files must count the same steps."""
     write_episodes(tmp_path, log)

@@ -89,6 +89,15 @@ def test_half_a_store_is_recognised_and_refused(tmp_path: Path, log: list[Episod
             again(tmp_path)
 
 
+def test_what_lies_elsewhere_is_not_followed(tmp_path: Path, log: list[Episode]) -> None:
+    """A table of the store that is a link out of its folder is refused, as in every format."""
+    write_episodes(tmp_path / "store", log)
+    (tmp_path / "store/transitions.parquet").rename(tmp_path / "elsewhere.parquet")
+    (tmp_path / "store/transitions.parquet").symlink_to(tmp_path / "elsewhere.parquet")
+    with pytest.raises(DataError, match=r"a link to elsewhere.*transitions\.parquet"):
+        again(tmp_path / "store")
+
+
 def test_what_others_wrote_is_not_ours(tmp_path: Path, log: list[Episode]) -> None:
     """Neither an empty folder, nor a single file, nor somebody's Parquet; among ours it is an error."""
     assert not parquet_store.recognises(tmp_path)

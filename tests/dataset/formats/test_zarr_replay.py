@@ -216,6 +216,7 @@ def shorten(store: Path) -> None:
         (cut("data/action/1.0", 0), "0 bytes in all", "data/action, chunk 1.0"),
         (cut("data/action/1.0", 40), "40 packed bytes where its header says", "data/action, chunk 1.0"),
         (cut("data/state/.zarray", 50), "not readable as JSON", "data/state/.zarray"),
+        (cut(".zgroup", 0), "not readable as JSON", ".zgroup"),
         (say_other_sizes, "1000000000 bytes by its header", "data/state, chunk 1.0"),
         (link, "1.0 is a link", "data/state/1.0"),
         (shorten, "data/state has 24 rows, the last episode ends at 25", "episode 2"),
