@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from offline_to_online.configs import build
+from offline_to_online.dataset.blanks import blanks
 from offline_to_online.dataset.files import replacing
 from offline_to_online.dataset.manifest import load_manifest
 from offline_to_online.errors import ParameterError, one_line
@@ -222,6 +223,11 @@ def use_overlay(overlay: Path, path: Path = Path("params.yaml")) -> list[str]:
     from ruamel.yaml.error import YAMLError
 
     changes = read_yaml(overlay)
+    if left := blanks(changes):
+        limit = "what adopt could not measure, a person states"
+        raise ParameterError(
+            f"blanks are left: {'; '.join(left)}", where=str(overlay), limit=limit, remedy="fill them in"
+        )
     read_yaml(path)
     dialect = YAML()
     dialect.preserve_quotes = True

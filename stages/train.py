@@ -13,12 +13,12 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from offline_to_online.dataset.files import write_json
+from offline_to_online.dataset.files import read_json, write_json
 from offline_to_online.dataset.store import load_episodes
 from offline_to_online.errors import one_line
 from offline_to_online.learning.learner import Normaliser, save_state
 from offline_to_online.learning.replay import Replay
-from offline_to_online.learning.training import train
+from offline_to_online.learning.training import require_rewards, train
 from offline_to_online.params import ESTIMATOR, load_params, robot_of
 from offline_to_online.plugins import module_for
 from offline_to_online.progress import progress
@@ -33,6 +33,7 @@ def main() -> None:
     name = argument(params.policies, what="policy", where="params.yaml policies")
     config, folder = params.algorithm_config(name), Path("models") / name
     algorithm = module_for("algorithms", params.policies[name].algorithm)
+    require_rewards(read_json(Path("data/episodes/schema.json"))["reward_source"], algorithm, policy=name)
     schemas = robot_of(params).SPEC
     episodes = load_episodes(Path("data/episodes"), "train")
     learner = algorithm.make(

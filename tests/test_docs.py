@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import re
 from pathlib import Path
@@ -20,12 +21,24 @@ TARGET = re.compile(r"\bmake ([a-z]+)\b")
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 FENCE = re.compile(r"```[a-z]*\n(.*?)```", re.DOTALL)
 CODE = re.compile(r"`([^`\n]+)`")
+FOUND_IN_A_HEADER = re.compile(r'check="(\w+)",\s*severity="(\w+)"')
+CONTRADICTION = re.compile(r'\b_contradiction\("(\w+)"')
 
 
 def code(page: Path) -> str:
     """All code of a page, fenced and inline."""
     text = page.read_text(encoding="utf-8")
     return "\n".join(FENCE.findall(text) + CODE.findall(FENCE.sub("", text)))
+
+
+def described(head: str) -> dict[str, str]:
+    """The first two columns of the table in docs/data.md that begins with this head."""
+    lines = (ROOT / "docs/data.md").read_text(encoding="utf-8").splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(f"| {head} |")) + 2
+    table = list(itertools.takewhile(lambda line: line.startswith("|"), lines[start:]))
+    rows = [[cell.strip() for cell in line.split("|")] for line in table]
+    assert len({row[1] for row in rows}) == len(rows), f"the table of {head} describes something twice"
+    return {row[1].strip("`"): row[2] for row in rows}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
@@ -62,12 +75,21 @@ def test_the_table_of_seeds_is_the_one_that_was_measured(page: str) -> None:
 
 
 def test_every_format_and_every_check_is_described() -> None:
-    """Each plug-in of formats/ and each name that a check may give stands in docs/data.md, and no other check."""
-    text = (ROOT / "docs/data.md").read_text(encoding="utf-8")
-    rows = [line for line in text.splitlines() if line.startswith("| `")]
-    described = {line.split("`")[1] for line in rows}
-    checks = {name for family in available("checks") for name in module_for("checks", family).NAMES}
-    assert described == checks | set(available("formats"))
+    """Each plug-in of formats/ and each name that a check may give stands in docs/data.md, with its severities."""
+    checks = [row for family in available("checks") for row in module_for("checks", family).NAMES.items()]
+    assert set(described("name")) == set(available("formats"))
+    assert described("check") == {name: ", ".join(severities) for name, severities in checks}
+
+
+def test_every_finding_of_a_header_is_described() -> None:
+    """The findings that the sources of formats/ name, each with the one severity that stands there."""
+    sources = [p.read_text(encoding="utf-8") for p in (ROOT / "offline_to_online/dataset/formats").glob("*.py")]
+    written = [pair for source in sources for pair in FOUND_IN_A_HEADER.findall(source)]
+    written += [(name, "error") for source in sources for name in CONTRADICTION.findall(source)]
+    named = {name for source in sources for name in re.findall(r'check="(\w+)"', source)}
+    assert len(written) > 10
+    assert named <= {name for name, _ in written}
+    assert described("header") == dict(written)
 
 
 def test_every_parameter_is_explained() -> None:

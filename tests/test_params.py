@@ -117,3 +117,13 @@ def test_a_bad_overlay_changes_nothing(params_file: Path, tmp_path: Path) -> Non
         use_overlay(overlay, params_file)
     assert params_file.read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["overlay.yaml", "params.yaml"]
+
+
+def test_a_blank_in_an_overlay_is_said(params_file: Path, tmp_path: Path) -> None:
+    """What adopt left for a person is named, and nothing is written."""
+    overlay = tmp_path / "mine.params.yaml"
+    overlay.write_text("robot: '<state: the robot>'\n")
+    before = params_file.read_text()
+    with pytest.raises(ParameterError, match=r"blanks are left: robot: <state: the robot> \(.*mine.params.yaml\)"):
+        use_overlay(overlay, params_file)
+    assert params_file.read_text() == before

@@ -9,10 +9,12 @@ python -m offline_to_online.dataset export data/episodes --to lerobot --out FOLD
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 
-from offline_to_online.dataset.adoption import adopt
+from offline_to_online.dataset.adoption import Stated, adopt
+from offline_to_online.dataset.blanks import together
 from offline_to_online.dataset.export import export
 from offline_to_online.dataset.files import write_json
 from offline_to_online.dataset.finding import Finding
@@ -33,6 +35,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _inspect(chosen: argparse.Namespace) -> None:
+    if chosen.json is not None and chosen.json.exists():
+        limit = "nothing is overwritten"
+        raise ParameterError("this file is there already", where=str(chosen.json), limit=limit, remedy="name another")
     manifest = None if chosen.manifest is None else load_manifest(chosen.manifest)
     if manifest is not None and chosen.keys:
         limit = "the manifest selects the sensors"
@@ -40,7 +45,14 @@ def _inspect(chosen: argparse.Namespace) -> None:
     name = chosen.robot or (manifest.robot if manifest else None)
     robot = _robot(name, known_only=chosen.robot is None)
     _require_agreement(manifest, robot, name)
-    found = inspect(located(chosen.path), format_name=chosen.format, keys=chosen.keys, manifest=manifest, robot=robot)
+    found = inspect(
+        located(chosen.path),
+        format_name=chosen.format,
+        keys=chosen.keys,
+        manifest=manifest,
+        robot=robot,
+        terminals=chosen.terminals != "ignore",
+    )
     print(page(found))
     if chosen.json is not None:
         write_json(chosen.json, found.to_json())
@@ -57,14 +69,15 @@ def _adopt(chosen: argparse.Namespace) -> None:
         format_name=chosen.format,
         keys=chosen.keys,
         robot_name=chosen.robot,
+        stated=Stated(**{field.name: getattr(chosen, field.name) for field in fields(Stated)}),
     )
     print(page(draft.inspection))
     print(f"\nwrote {draft.manifest} and {draft.params}")
-    if draft.blanks:
-        print(f"left to state in {draft.manifest}:")
-    for blank in draft.blanks:
-        print(f"  {blank}")
-    print(f"then: python -m offline_to_online.params use {draft.params} && dvc repro")
+    for path, blanks in draft.blanks.items():
+        print(f"left to state in {path}:")
+        for blank in together(blanks):
+            print(f"  {blank}")
+    print(f"then: python -m offline_to_online.params use {draft.params} && {draft.stages}")
 
 
 def _validate(chosen: argparse.Namespace) -> None:
@@ -112,6 +125,12 @@ def _parser() -> argparse.ArgumentParser:
     look.add_argument("--json", type=Path, help="write the same as JSON")
     take = commands.add_parser("adopt", help="draft data/manifests/NAME.yaml and NAME.params.yaml")
     take.add_argument("--name", required=True, help="of the data set")
+    take.add_argument("--operator", default="", help="who acted, where nobody is logged")
+    take.add_argument("--licence", default="", help="of the data")
+    take.add_argument("--source", default="", help="where the data comes from")
+    take.add_argument("--resets", default="", help="how the start of an episode was drawn")
+    take.add_argument("--action-unit", default="", help="of every action dimension")
+    take.add_argument("--observation-unit", default="", help="of every observation dimension")
     check = commands.add_parser("validate", help="check it against its manifest, and store its episodes")
     check.add_argument("--manifest", type=Path, required=True)
     check.add_argument("--to", type=Path, required=True, help="folder for the checked episodes")
@@ -128,6 +147,12 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--robot", help=f"its plug-in; there is {', '.join(available('robots'))}")
         command.add_argument(
             "--keys", nargs="+", default=[], help="sensors of the observation, as in observations[0:28]"
+        )
+        command.add_argument(
+            "--terminals",
+            choices=("ignore", "believed"),
+            default="",
+            help="ignore: every end of an episode is a cut, whatever is flagged",
         )
     return parser
 

@@ -31,6 +31,12 @@ def parts_of(keys: Sequence[str], contents: Contents, *, where: str) -> tuple[Pa
     if not keys:
         limit = f"there is {', '.join(sensor.name for sensor in contents.sensors) or 'no vector'}"
         raise ManifestError("nothing is the observation", where=where, limit=limit, remedy="select sensors by name")
+    twice = [key for key in keys if list(keys).count(key) > 1]
+    if twice:
+        limit = "each is selected once"
+        raise ManifestError(
+            f"{twice[0]} stands twice", where=f"{where}: observation_schema.keys", limit=limit, remedy="mend it"
+        )
     return tuple(_part(key, contents, where=where) for key in keys)
 
 

@@ -25,7 +25,7 @@ FOLDER = Path("data/manifests")
 LICENCES = ("licence", "license")
 SOURCES = ("source", "url", "dataset_id", "repo_id", "code_permalink")
 ENOUGH = 50  # episodes, for a calibration part of its own
-ENDS = "ignore where a time limit ended the episodes that are flagged as terminal, logged where the task did"
+ENDS = "ignore where a time limit ended the episodes that are flagged as terminal, believed where the task did"
 COPIES = "leave_out keeps the first of the episodes that are there twice, refuse wants the data mended"
 MARGIN = 0.1  # of the measured width, beyond what was seen: no bound that is known, only one that was not contradicted
 
@@ -36,8 +36,22 @@ class Draft:
 
     manifest: Path
     params: Path
-    blanks: list[str]
+    blanks: dict[Path, list[str]]
     inspection: Inspection
+    stages: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stated:
+    """What a person says at once, instead of filling in blanks; empty where nothing is said."""
+
+    operator: str = ""
+    licence: str = ""
+    source: str = ""
+    resets: str = ""
+    action_unit: str = ""
+    observation_unit: str = ""
+    terminals: str = ""
 
 
 def adopt(
@@ -48,6 +62,7 @@ def adopt(
     format_name: str | None = None,
     keys: Sequence[str] = (),
     robot_name: str | None = None,
+    stated: Stated | None = None,
 ) -> Draft:
     """Inspect a data set and write ``data/manifests/<name>.yaml`` and ``<name>.params.yaml``, both or neither.
 
@@ -58,6 +73,7 @@ def adopt(
         format_name: forced; None looks.
         keys: sensors that make the observation; empty for the format's own choice.
         robot_name: the plug-in of its robot; names, units and bounds are then the robot's, not the data's.
+        stated: what a person has said already.
 
     Raises:
         DataError: the data is broken, or a check found an error in it.
@@ -72,46 +88,59 @@ def adopt(
             limit = "nothing is overwritten"
             raise ManifestError("this file is there already", where=str(target), limit=limit, remedy="choose a name")
     robot = None if robot_name is None else plug_in(robot_name, where="--robot")
-    found = inspect(path, format_name=format_name, keys=keys, robot=robot)
+    said = stated or Stated()
+    found = inspect(path, format_name=format_name, keys=keys, robot=robot, terminals=said.terminals != "ignore")
     if found.errors:
         raise _refused(found)
-    manifest = manifest_text(found, name=name, keys=keys, robot=robot, robot_name=robot_name)
+    manifest = manifest_text(found, name=name, keys=keys, robot=robot, robot_name=robot_name, said=said)
     params = params_text(found, name=name, robot_name=robot_name, format_name=format_name)
-    left = blanks(yaml.safe_load(manifest))
+    texts = dict(zip(targets, (manifest, params), strict=True))
+    left = {target: blank for target, text in texts.items() if (blank := blanks(yaml.safe_load(text)))}
     with replacing(targets[0]) as one, replacing(targets[1]) as other:
         one.write_text(manifest, encoding="utf-8")
         other.write_text(params, encoding="utf-8")
-    return Draft(manifest=targets[0], params=targets[1], blanks=left, inspection=found)
+    stages = "dvc repro" if robot is not None else "dvc repro audit" if found.contents.rewards else "dvc repro audit@bc"
+    return Draft(manifest=targets[0], params=targets[1], blanks=left, inspection=found, stages=stages)
 
 
 def manifest_text(
-    found: Inspection, *, name: str, keys: Sequence[str], robot: ModuleType | None, robot_name: str | None
+    found: Inspection,
+    *,
+    name: str,
+    keys: Sequence[str],
+    robot: ModuleType | None,
+    robot_name: str | None,
+    said: Stated | None = None,
 ) -> str:
     """The draft manifest as commented YAML."""
+    said = said or Stated()
     contents, measured, warned = found.contents, found.measured, {f.check for f in found.findings}
     spec = None if robot is None else robot.SPEC
     longest = max(measured.lengths)
     rate = spec.control_rate_hz if spec else contents.control_rate_hz or measured.control_rate_hz
     operators = sorted(set(measured.operators) - {"unknown"})
     if not operators or "unknown" in measured.operators:
-        operators = [*operators, _state("who acted where nobody is logged: human, script, a policy's name")]
+        operators = [
+            *operators,
+            said.operator or _state("who acted where nobody is logged: human, script, a policy's name"),
+        ]
     fields: list[tuple[str, Any, str]] = [
         ("name", name, ""),
         ("robot", robot_name or _state(_robots(found)), "a file in offline_to_online/robots"),
         ("robot_body", spec.body if spec else contents.facts.get("robot_type") or _state("the robot's body"), ""),
         ("sensors", list(spec.sensors) if spec else [_state("the sensors behind the observation")], ""),
-        ("action_schema", _action_schema(found, spec), ""),
-        ("observation_schema", _observation_schema(found, spec, keys), ""),
+        ("action_schema", _action_schema(found, spec, said.action_unit), ""),
+        ("observation_schema", _observation_schema(found, spec, keys, said.observation_unit), ""),
         ("control_rate_hz", _number(rate) if rate else _state("control steps per second"), ""),
         ("operators", operators, ""),
         ("split", *_split(measured.episodes, len(operators) > 1)),
-        ("reset_distribution", _state("how the start of an episode was drawn"), ""),
+        ("reset_distribution", said.resets or _state("how the start of an episode was drawn"), ""),
         ("episode_horizon", max(longest, spec.horizon if spec else 0), f"the longest episode logged has {longest}"),
         ("reward_source", *_reward_source(found, spec, warned)),
         *([("duplicates", _state(COPIES), "")] if "duplicate_episodes" in warned else []),
-        *([("terminals", _state(ENDS), "")] if "cut_marked_as_terminal" in warned else []),
-        ("licence", _fact(contents.facts, LICENCES) or _state("the licence of the data"), ""),
-        ("source", _fact(contents.facts, SOURCES) or _state("where the data comes from"), ""),
+        *_terminals(said, warned),
+        ("licence", said.licence or _fact(contents.facts, LICENCES) or _state("the licence of the data"), ""),
+        ("source", said.source or _fact(contents.facts, SOURCES) or _state("where the data comes from"), ""),
         ("hashes", {source_name(found.path): source_sha256(found.path)}, ""),
     ]
     head = [
@@ -138,28 +167,39 @@ def params_text(found: Inspection, *, name: str, robot_name: str | None, format_
     return head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
 
 
-def _action_schema(found: Inspection, spec: Any) -> dict[str, Any]:
-    beyond = any(f.check == "out_of_bounds" for f in found.findings)
+def _terminals(said: Stated, warned: set[str]) -> list[tuple[str, Any, str]]:
+    if said.terminals:
+        return [("terminals", said.terminals, "")]
+    return [("terminals", _state(ENDS), "")] if "cut_marked_as_terminal" in warned else []
+
+
+def _action_schema(found: Inspection, spec: Any, unit: str) -> dict[str, Any]:
+    beyond = any(f.check == "out_of_bounds" and f.severity != "notice" for f in found.findings)
     clip = _state("clip where the robot clips such actions, else refuse") if beyond else "refuse"
     schema = {"kind": "vector", "out_of_bounds": clip}
     if spec:
         return {**schema, "dimensions": spec.action.to_json()}
     declared = found.contents.actions
     known = list(zip(declared.low, declared.high, strict=True))
-    return {**schema, "dimensions": _dimensions(found, "action", found.layout.action_names, known)}
+    return {**schema, "dimensions": _dimensions(found, "action", found.layout.action_names, known, unit)}
 
 
-def _observation_schema(found: Inspection, spec: Any, keys: Sequence[str]) -> dict[str, Any]:
-    rows = spec.observation.to_json() if spec else _dimensions(found, "observation", found.layout.observation_names, [])
+def _observation_schema(found: Inspection, spec: Any, keys: Sequence[str], unit: str) -> dict[str, Any]:
+    names = found.layout.observation_names
+    rows = spec.observation.to_json() if spec else _dimensions(found, "observation", names, [], unit)
     return {**({"keys": list(keys)} if keys else {}), "dimensions": rows}
 
 
 def _dimensions(
-    found: Inspection, part: str, names: Sequence[str], known: list[tuple[float, float]]
+    found: Inspection, part: str, names: Sequence[str], known: list[tuple[float, float]], unit: str
 ) -> list[dict[str, Any]]:
     low, high = found.measured.low[part], found.measured.high[part]
     return [
-        {"name": name, "unit": _state(f"unit of {name}"), **_bounds(float(low[i]), float(high[i]), known[i : i + 1])}
+        {
+            "name": name,
+            "unit": unit or _state(f"unit of {name}"),
+            **_bounds(float(low[i]), float(high[i]), known[i : i + 1]),
+        }
         for i, name in enumerate(names)
     ]
 

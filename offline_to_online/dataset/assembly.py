@@ -66,13 +66,13 @@ def layout_of(manifest: Manifest, contents: Contents, *, where: str) -> Layout:
         observation_names=manifest.observation.names,
         action_names=manifest.action.names,
         reward_source=manifest.reward_source,
-        terminals=manifest.terminals == "logged",
+        terminals=manifest.terminals != "ignore",
         operators=manifest.operators,
         widths=manifest.observation.high - manifest.observation.low,
     )
 
 
-def implied_layout(contents: Contents, keys: Sequence[str] = ()) -> Layout:
+def implied_layout(contents: Contents, keys: Sequence[str] = (), *, terminals: bool = True) -> Layout:
     """What a data set gives by itself, before anybody has described it."""
     parts = parts_of(keys or contents.observation, contents, where=contents.format)
     names = [name for part in parts for name in names_of(part, contents, alone=len(parts) == 1)]
@@ -81,6 +81,7 @@ def implied_layout(contents: Contents, keys: Sequence[str] = ()) -> Layout:
         observation_names=distinct(names),
         action_names=distinct(contents.actions.names or [f"a{i}" for i in range(contents.actions.width)]),
         reward_source="robot",
+        terminals=terminals,
     )
 
 
@@ -163,19 +164,25 @@ def _require_same_moments(observed: Array, after: Array, layout: Layout, logged:
 
 
 def _ends(logged: LoggedEpisode, name: str) -> bool:
-    """Whether the last step carries the flag; no other may."""
+    """Whether the episode ends with the flag: on its last step and on no other.
+
+    Terminals may begin earlier, in the second half, if they last to the end: robomimic flags every step in which the
+    task is done, and that is one ending.
+    """
     flags = getattr(logged, name)
     if flags is None:
         return False
     _finite(flags, name, (), logged, len(flags))
     early = np.flatnonzero(flags[:-1])
+    lasting = len(early) > 0 and bool(np.all(flags[early[0] :])) and 2 * int(early[0]) >= len(flags)
+    early = early[:0] if lasting and name == "terminals" else early
     if len(early):
         raise DataError(
             f"end_before_the_last_step: {name} is set {len(logged) - 1 - early[0]} step(s) before the end; "
             f"{len(early)} such step(s)",
             where=f"{logged.where}, step {early[0]}",
             limit="an episode ends with its last step",
-            remedy="cut the episode there, or say terminals: ignore in the manifest where the flag means otherwise",
+            remedy="cut the episode there; where the flag means otherwise, terminals: ignore (--terminals ignore)",
         )
     return bool(flags[-1])
 

@@ -13,6 +13,8 @@ from offline_to_online.errors import ManifestError
 
 BLANK = re.compile(r"<state: [^>]*>")  # what adopt leaves for a person to say
 
+UNIT = re.compile(r"\.unit: <state: ")
+
 
 def blanks(content: Any, place: str = "") -> list[str]:
     """Where a parsed manifest still says ``<state: ...>``, with what is to be stated."""
@@ -20,6 +22,22 @@ def blanks(content: Any, place: str = "") -> list[str]:
         return [f"{place}: {blank}" for blank in BLANK.findall(content)]
     items = content.items() if isinstance(content, Mapping) else enumerate(content) if isinstance(content, list) else ()
     return [said for key, value in items for said in blanks(value, f"{place}.{key}".lstrip("."))]
+
+
+def together(left: list[str]) -> list[str]:
+    """Blanks in lines: units of one schema, of which there may be many, in one."""
+    units = [blank for blank in left if UNIT.search(blank)]
+    lines = [blank for blank in left if blank not in units]
+    for schema in ("action_schema", "observation_schema"):
+        several = [blank for blank in units if blank.startswith(schema)]
+        option = f"--{schema.removesuffix('_schema')}-unit"
+        if len(several) > 1:
+            lines.append(
+                f"{schema}.dimensions: the unit of {len(several)} dimensions (or adopt with {option} where it is one)"
+            )
+        else:
+            lines += several
+    return lines
 
 
 def require_no_blanks(content: dict[str, Any], *, where: str) -> None:

@@ -34,7 +34,7 @@ def format_of(path: Path, name: str | None = None) -> ModuleType:
             f"{len(several)} formats recognise this data: {', '.join(several)}",
             where=str(path),
             limit="one format",
-            remedy="name the right one",
+            remedy="name the right one: --format, or dataset.format in params.yaml",
         )
     raise DataError(
         "no format recognises this data",

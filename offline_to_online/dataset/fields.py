@@ -58,6 +58,16 @@ def names(content: Mapping[str, Any], key: str, where: str) -> Any:
     return tuple(value)
 
 
+def indices(content: Mapping[str, Any], key: str, where: str) -> tuple[int, ...]:
+    """A list of different whole numbers from 0, as an ascending tuple."""
+    value = content[key]
+    whole = isinstance(value, list) and all(isinstance(v, int) and not isinstance(v, bool) and v >= 0 for v in value)
+    if not whole or len(set(value)) < len(value):
+        limit = "a list of different episodes, counted from 0"
+        raise ManifestError(f"{key} is {value!r}", where=where, limit=limit, remedy="mend the list")
+    return tuple(sorted(value))
+
+
 def rows(content: Mapping[str, Any], where: str) -> list[Mapping[str, Any]]:
     """The rows of ``dimensions``."""
     rows = content["dimensions"]

@@ -78,8 +78,12 @@ def file_sha256(path: Path) -> str:
         raise DataError(f"cannot read the file: {error.strerror}", where=str(path), remedy="check its path") from error
 
 
-def folder_sha256(folder: Path) -> str:
+def folder_sha256(folder: Path, *, ignored: frozenset[str] = frozenset()) -> str:
     """SHA-256 over the sorted relative names and contents of all files below a folder.
+
+    Args:
+        folder: the folder.
+        ignored: names of files and of folders that do not count, wherever they lie.
 
     Raises:
         DataError: it is no folder.
@@ -87,8 +91,12 @@ def folder_sha256(folder: Path) -> str:
     if not folder.is_dir():
         raise DataError("no such folder", where=str(folder), remedy="run the stage that writes it")
     digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{file_sha256(path)}\n".encode())
+    for path in sorted(p for p in folder.rglob("*") if not ignored.intersection(p.relative_to(folder).parts)):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file():
+            digest.update(f"{name}\0{file_sha256(path)}\n".encode())
+        elif path.is_symlink():  # to a folder, whose files are not walked from here: where it leads is content too
+            digest.update(f"{name}\0-> {os.readlink(path)}\n".encode())
     return digest.hexdigest()
 
 
@@ -100,7 +108,9 @@ def require_readable(path: Path) -> None:
     """
     if not path.exists():
         limit = "a file or folder of logged episodes"
-        raise DataError("no such data", where=str(path), limit=limit, remedy="mend dataset.path in params.yaml")
+        raise DataError(
+            "no such data", where=str(path), limit=limit, remedy="check the path (dataset.path in params.yaml)"
+        )
     if path.is_file() and _is_pickle(path):
         raise DataError(
             "this is a pickle, and opening one runs the code in it",

@@ -10,6 +10,9 @@ from offline_to_online.dataset.files import file_sha256, folder_sha256
 from offline_to_online.dataset.manifest import Manifest
 from offline_to_online.errors import ManifestError
 
+# What file browsers and download tools leave beside the data, and no format reads.
+LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", ".cache", ".git", "__pycache__"})
+
 
 def verify_hashes(path: Path, manifest: Manifest) -> dict[str, str]:
     """Hold the data's files against the manifest; file name to SHA-256 of what lies at ``path``.
@@ -21,7 +24,7 @@ def verify_hashes(path: Path, manifest: Manifest) -> dict[str, str]:
     if manifest.recorded:
         return {name: file_sha256(path)} if path.is_file() else {}
     if path.is_dir() and name in manifest.hashes:
-        found = {name: folder_sha256(path)}
+        found = {name: source_sha256(path)}
         _require_equal(found, manifest)
         return found
     if path.is_file() and name not in manifest.hashes:
@@ -43,8 +46,8 @@ def source_name(path: Path) -> str:
 
 
 def source_sha256(path: Path) -> str:
-    """SHA-256 of a data set as a manifest gives it: of the file, or of a folder's names and contents."""
-    return file_sha256(path) if path.is_file() else folder_sha256(path)
+    """SHA-256 of a data set as a manifest gives it: of the file, or of a folder's names and contents but for litter."""
+    return file_sha256(path) if path.is_file() else folder_sha256(path, ignored=LITTER)
 
 
 def _require_equal(found: dict[str, str], manifest: Manifest) -> None:

@@ -16,7 +16,7 @@ from offline_to_online.dataset.checks import RobotFacts, Seen, Subject
 from offline_to_online.dataset.detection import format_of, name_of
 from offline_to_online.dataset.episode import Episode
 from offline_to_online.dataset.examination import Examination
-from offline_to_online.dataset.finding import Finding
+from offline_to_online.dataset.finding import Finding, ordered
 from offline_to_online.dataset.logged import Contents, LoggedEpisode
 from offline_to_online.dataset.manifest import Manifest
 from offline_to_online.dataset.robot_facts import robot_facts
@@ -109,6 +109,7 @@ def inspect(
     keys: Sequence[str] = (),
     manifest: Manifest | None = None,
     robot: ModuleType | None = None,
+    terminals: bool = True,
 ) -> Inspection:
     """Read a data set once, from its first episode to its last, and look at everything.
 
@@ -118,9 +119,12 @@ def inspect(
         keys: sensors that make the observation, each whole or sliced; empty for the format's own choice.
         manifest: what the data claims to be; None for a stranger's data.
         robot: the plug-in of the robot that it is of; names, bounds and rewards are then held against the robot's.
+        terminals: whether the data's terminals are taken; if not, every end counts as a cut.
+
+    An episode that cannot be assembled is a finding, and the others are looked at.
 
     Raises:
-        DataError: the data is broken, or its dimensions are not the robot's.
+        DataError: the data cannot be read, no episode is whole, or its dimensions are not the robot's.
         ManifestError: ``keys`` or the manifest select what is not there.
     """
     reader = format_of(path, format_name)
@@ -130,18 +134,45 @@ def inspect(
         layout = layout_of(manifest, contents, where=f"manifest {manifest.name}")
         subject = subject_of(manifest, contents, facts)
     else:
-        layout = implied_layout(contents, keys)
+        layout = implied_layout(contents, keys, terminals=terminals)
         if robot is not None:
             layout = _named_after(robot, layout, where=str(path))
         subject = _subject(contents, layout, robot, facts)
     examination, measured = Examination(subject), Measured()
+    broken: list[tuple[int, DataError]] = []
     for index, logged in enumerate(reader.read(path, extra=True)):
-        episode = assemble(logged, layout)
+        try:
+            episode = assemble(logged, layout)
+        except DataError as error:
+            broken.append((index, error))
+            continue
         measured.add(logged, episode)
         examination.see(Seen(index=index, episode=episode, logged=logged))
+    if measured.episodes == 0 and broken:
+        raise broken[0][1]
     if measured.episodes == 0:
         raise DataError("no episodes", where=str(path), limit="at least 1", remedy=f"check the {name_of(reader)} data")
-    return Inspection(path=path, contents=contents, layout=layout, measured=measured, findings=examination.findings)
+    findings = [*examination.findings, *_broken(broken)]
+    return Inspection(path=path, contents=contents, layout=layout, measured=measured, findings=ordered(findings))
+
+
+def _broken(episodes: list[tuple[int, DataError]]) -> list[Finding]:
+    """One finding for all episodes that could not be assembled, with what is wrong with the first."""
+    if not episodes:
+        return []
+    index, first = episodes[0]
+    listed = ", ".join(str(i) for i, _ in episodes[:10]) + (" ..." if len(episodes) > 10 else "")
+    return [
+        Finding(
+            check="broken_episode",
+            severity="error",
+            message=f"{first.what}: {first.limit}",
+            remedy=f"{first.remedy}; or say leave_out: [{listed}] in the manifest",
+            file=first.where,
+            episode=None if f"episode {index}" in first.where else index,
+            count=len(episodes),
+        )
+    ]
 
 
 def page(inspection: Inspection) -> str:

@@ -21,6 +21,7 @@ from offline_to_online.dataset.schema import (
     require_shapes,
     transition_frame,
 )
+from offline_to_online.dataset.spec import Array
 from offline_to_online.dataset.store import EpisodeWriter
 from offline_to_online.errors import DataError
 
@@ -40,11 +41,11 @@ def assembled(logged: LoggedEpisode, layout: Layout, manifest: Manifest) -> Epis
     return assemble(logged, layout)
 
 
-def blocks(pairs: Iterable[Pair]) -> Iterator[list[tuple[int, Pair]]]:
-    """Episodes with their index, in blocks of some thousand steps: Pandera is fast by the block, not by the row."""
+def blocks(pairs: Iterable[tuple[int, Pair]]) -> Iterator[list[tuple[int, Pair]]]:
+    """Numbered episodes in blocks of some thousand steps: Pandera is fast by the block, not by the row."""
     block: list[tuple[int, Pair]] = []
     held = 0
-    for index, pair in enumerate(pairs):
+    for index, pair in pairs:
         block.append((index, pair))
         held += len(pair[1])
         if held >= ADMITTED_STEPS:
@@ -73,21 +74,35 @@ class Intake:
     ) -> None:
         self.writer, self.tally, self.examination = writer, tally, examination
         self.manifest, self.robot, self.where = manifest, robot, where
-        self.identities: list[str] = []
+        self.read = range(0)
+        self.identities: dict[int, str] = {}
         self.dropped_steps = 0
-        self.left_out = 0
+        self.copies: list[int] = []
         self.refused: DataError | None = None
+
+    def taken(self, logged: Iterable[LoggedEpisode], layout: Layout) -> Iterator[tuple[int, Pair]]:
+        """The episodes with their index, assembled, but for those that the manifest leaves out.
+
+        Raises:
+            DataError: one is longer than the horizon, or cannot be assembled.
+        """
+        for index, one in enumerate(logged):
+            self.read = range(index + 1)
+            if index not in self.manifest.leave_out:
+                yield index, (one, assembled(one, layout, self.manifest))
 
     def admit(self, block: list[tuple[int, Pair]]) -> None:
         """Take note of a block of episodes, and write it unless something was refused."""
-        for index, (logged, episode) in block:
-            self.examination.see(Seen(index=index, episode=episode, logged=logged))
+        stored = [self._stored(logged, episode) for _, (logged, episode) in block]
+        for (index, (logged, episode)), kept in zip(block, stored, strict=True):
+            self.identities[index] = kept.identity
+            self.examination.see(Seen(index=index, episode=episode, logged=logged, identity=kept.identity))
         if self.refused is not None:
             return
         try:
             self._check([(index, episode) for index, (_, episode) in block])
-            for index, (logged, episode) in block:
-                self._write(index, logged, episode)
+            for (index, (logged, episode)), kept in zip(block, stored, strict=True):
+                self._write(index, kept, clipped=kept.actions != episode.actions, dropped=len(logged) - len(episode))
         except DataError as error:
             self.refused = error
 
@@ -114,17 +129,19 @@ class Intake:
         check_transitions(transition_frame(episodes, self.manifest), self.manifest, where=self.where)
         check_final(final_frame(episodes, self.manifest), self.manifest, where=self.where)
 
-    def _write(self, index: int, logged: LoggedEpisode, assembled: Episode) -> None:
-        clipped = self.manifest.action.clip(assembled.actions)
-        episode = dataclasses.replace(assembled, actions=clipped)
-        if self.robot is not None:
-            episode = _labelled(episode, self.robot, self.manifest, keep_cost=logged.cost is not None)
-        self.identities.append(episode.identity)
+    def _stored(self, logged: LoggedEpisode, assembled: Episode) -> Episode:
+        """As it is written: actions clipped as the robot clips them, labelled by the robot."""
+        episode = dataclasses.replace(assembled, actions=self.manifest.action.clip(assembled.actions))
+        if self.robot is None:
+            return episode
+        return _labelled(episode, self.robot, self.manifest, keep_cost=logged.cost is not None)
+
+    def _write(self, index: int, episode: Episode, *, clipped: Array, dropped: int) -> None:
         if self.manifest.duplicates == "leave_out" and episode.identity in self.tally:
-            self.left_out += 1
+            self.copies.append(index)
             return
-        self.dropped_steps += len(logged) - len(episode)
-        self.tally.add(episode, clipped=clipped != assembled.actions, where=f"{self.where}, episode {index}")
+        self.dropped_steps += dropped
+        self.tally.add(episode, clipped=clipped, where=f"{self.where}, episode {index}")
         self.writer.append(episode)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from offline_to_online.dataset.blanks import read_manifest_yaml, require_no_blanks
-from offline_to_online.dataset.fields import choice, names, nearest, positive, require_keys, rows, text, whole
+from offline_to_online.dataset.fields import choice, indices, names, nearest, positive, require_keys, rows, text, whole
 from offline_to_online.dataset.files import json_bytes
 from offline_to_online.dataset.spec import ActionSchema, ObservationSchema, VectorSchema, dimensions_from
 from offline_to_online.errors import DataError, ManifestError
@@ -33,7 +33,7 @@ FIELDS = (
     "source",
     "hashes",
 )
-OPTIONAL = ("terminals", "duplicates")
+OPTIONAL = ("terminals", "duplicates", "leave_out")
 RECORDED = "recorded"
 
 
@@ -74,8 +74,10 @@ class Manifest:
         hashes: file (or folder) name to SHA-256; empty where the collect stage records the data itself.
         observation_keys: the sensors that make the observation, in order, each whole or sliced
             (``observations[0:28]``); empty for the format's own choice.
-        terminals: ``logged`` believes the data's terminals, ``ignore`` takes every end of an episode for a cut.
+        terminals: ``logged`` takes the data's terminals once they pass the checks, ``believed`` whatever those say;
+            ``ignore`` takes every end of an episode for a cut.
         duplicates: ``refuse`` makes an episode that is there twice an error, ``leave_out`` keeps the first of each.
+        leave_out: indices (from 0) of episodes that a person leaves out.
     """
 
     name: str
@@ -94,8 +96,9 @@ class Manifest:
     source: str
     hashes: Mapping[str, str]
     observation_keys: tuple[str, ...] = ()
-    terminals: Literal["logged", "ignore"] = "logged"
+    terminals: Literal["logged", "ignore", "believed"] = "logged"
     duplicates: Literal["refuse", "leave_out"] = "refuse"
+    leave_out: tuple[int, ...] = ()
 
     @property
     def recorded(self) -> bool:
@@ -132,6 +135,7 @@ class Manifest:
             "hashes": dict(self.hashes) or RECORDED,
             **({} if self.terminals == "logged" else {"terminals": self.terminals}),
             **({} if self.duplicates == "refuse" else {"duplicates": self.duplicates}),
+            **({"leave_out": list(self.leave_out)} if self.leave_out else {}),
         }
 
     def require_length(self, steps: int, *, where: str) -> None:
@@ -235,10 +239,13 @@ def load_manifest(path: Path) -> Manifest:
         split=_split_rule(content["split"], where=f"{where}: split"),
         hashes=_hashes(content["hashes"], where=f"{where}: hashes"),
         observation_keys=names(observation, "keys", where) if "keys" in observation else (),
-        terminals=choice(content, "terminals", ("logged", "ignore"), where) if "terminals" in content else "logged",
+        terminals=choice(content, "terminals", ("logged", "ignore", "believed"), where)
+        if "terminals" in content
+        else "logged",
         duplicates=choice(content, "duplicates", ("refuse", "leave_out"), where)
         if "duplicates" in content
         else "refuse",
+        leave_out=indices(content, "leave_out", where) if "leave_out" in content else (),
     )
 
 

@@ -8,7 +8,9 @@ in place in one step.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import shutil
 import uuid
 from pathlib import Path
@@ -27,15 +29,16 @@ from offline_to_online.dataset.examination import Examination, refusal
 from offline_to_online.dataset.files import read_json, write_json
 from offline_to_online.dataset.finding import Finding, ordered
 from offline_to_online.dataset.hashes import verify_hashes
-from offline_to_online.dataset.intake import Intake, assembled, blocks
+from offline_to_online.dataset.intake import Intake, blocks
 from offline_to_online.dataset.logged import Contents
 from offline_to_online.dataset.manifest import Manifest
 from offline_to_online.dataset.split import Split, make_split
 from offline_to_online.dataset.store import EPISODES, SPLIT, TRANSITIONS, writing
 from offline_to_online.errors import DataError, ManifestError, SplitError
 
-VALIDATION, ACCEPTANCE = "validation.json", "acceptance.json"
-WRITTEN = frozenset({TRANSITIONS, EPISODES, SPLIT, VALIDATION, ACCEPTANCE})
+VALIDATION, ACCEPTANCE, SCHEMA = "validation.json", "acceptance.json", "schema.json"
+WRITTEN = frozenset({TRANSITIONS, EPISODES, SPLIT, VALIDATION, ACCEPTANCE, SCHEMA})
+LATER = ("robot", "robot_body", "sensors", "action_schema", "observation_schema", "control_rate_hz", "episode_horizon")
 
 
 def validate(
@@ -66,16 +69,21 @@ def validate(
         raise ManifestError(
             "nothing gives the rewards", where=f"manifest {manifest.name}", limit=limit, remedy="name a robot"
         )
+    folder = _absolute(folder)
     _require_own(folder)
     reader = format_of(path, format_name)
     hashes = _source_hashes(path, reader, manifest)
     partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.partial")
+    made = [parent for parent in folder.parents if not parent.exists()]
     try:
         result = _write(partial, path=path, reader=reader, manifest=manifest, robot=robot, seed=seed, hashes=hashes)
         _require_same_split(partial / SPLIT, folder / SPLIT)
         _move(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        for parent in made if not folder.exists() else ():
+            with contextlib.suppress(OSError):
+                parent.rmdir()
     return result
 
 
@@ -95,8 +103,7 @@ def _write(
     tally = summary.Tally(manifest)
     with writing(partial) as writer:
         intake = Intake(writer, tally, examination, manifest=manifest, robot=robot, where=str(path))
-        logged = reader.read(path, sensors=layout.sensors)
-        for block in blocks((episode, assembled(episode, layout, manifest)) for episode in logged):
+        for block in blocks(intake.taken(reader.read(path, extra=True), layout)):
             intake.admit(block)
         intake.require_sound()
     frame = tally.frame
@@ -104,18 +111,20 @@ def _write(
     split = make_split(
         [_Row(*row) for row in zip(frame["identity"], frame["operator"], strict=True)], manifest.split, seed
     )
-    findings = ordered([*examination.findings, *_leaks(examination, intake.identities, split)])
+    found = [*_said_by_manifest(manifest, intake), *_leaks(examination, intake.identities, split)]
+    findings = ordered([*examination.findings, *found])
     if (error := refusal(findings, None, where=str(path))) is not None:
         raise error
     result = summary.summarise(tally, split, partial, dropped_steps=intake.dropped_steps)
     result |= {"format": name_of(reader), "sources": hashes, "findings": [f.to_json() for f in findings]}
     result |= {
-        "duplicates_left_out": intake.left_out,
+        "duplicates_left_out": len(intake.copies),
         "left_out": [dataclasses.asdict(item) for item in contents.left_out],
     }
     write_json(partial / SPLIT, split.to_json())
     write_json(partial / ACCEPTANCE, acceptance)
     write_json(partial / VALIDATION, result)
+    write_json(partial / SCHEMA, {key: manifest.to_json()[key] for key in (*LATER, "reward_source")})
     return result
 
 
@@ -132,10 +141,44 @@ def subject_of(manifest: Manifest, contents: Contents, robot: RobotFacts | None)
     )
 
 
-def _leaks(examination: Examination, identities: list[str], split: Split) -> list[Finding]:
+def _said_by_manifest(manifest: Manifest, intake: Intake) -> list[Finding]:
+    """What is left out because the manifest says so."""
+    absent = [i for i in manifest.leave_out if i not in intake.read]
+    if absent:
+        raise ManifestError(
+            f"leave_out names episode {absent[0]}",
+            where=f"manifest {manifest.name}",
+            limit=f"there are {intake.read.stop} episodes, counted from 0",
+            remedy="mend the list",
+        )
+    by_name = (("left_out_by_manifest", list(manifest.leave_out)), ("duplicates_left_out", intake.copies))
+    return [
+        Finding(
+            check=name,
+            severity="notice",
+            message=f"{len(indices)} episode(s) are left out, as the manifest says: {', '.join(map(str, indices[:10]))}"
+            + (" ..." if len(indices) > 10 else ""),
+            episode=indices[0],
+            count=len(indices),
+        )
+        for name, indices in by_name
+        if indices
+    ]
+
+
+def _leaks(examination: Examination, identities: dict[int, str], split: Split) -> list[Finding]:
     """Near-duplicates that the split puts into different parts."""
     pairs = [pair for check in examination.checks if isinstance(check, NearDuplicates) for pair in check.pairs]
-    return leaks(pairs, identities, split)
+    return leaks(pairs, [identities.get(i, "") for i in range(max(identities) + 1)], split)
+
+
+def _absolute(folder: Path) -> Path:
+    """The folder with a name of its own, which ``.`` and ``..`` are not."""
+    whole = Path(os.path.abspath(folder))
+    if whole.parent == whole or whole == Path.cwd() or whole in Path.cwd().parents:
+        limit = "a folder of its own, below the current one or elsewhere"
+        raise DataError("episodes cannot be written here", where=str(folder), limit=limit, remedy="name another")
+    return whole
 
 
 def _accepted(frame: pd.DataFrame, manifest: Manifest, *, where: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import ModuleType
 
 import torch
 
@@ -44,6 +45,21 @@ def train(
     _check(sampler, updates=updates, batch_size=batch_size, log_every=log_every)
     with one_thread():
         return _train(learner, sampler, updates, batch_size, generator, progress, log_every)
+
+
+def require_rewards(reward_source: str, algorithm: ModuleType, *, policy: str) -> None:
+    """Refuse offline RL where nobody gave a reward: it would learn from zeros without a word.
+
+    Raises:
+        TrainingError: the manifest says ``reward_source: none``, and the algorithm is not cloning.
+    """
+    if reward_source == "none" and algorithm.NEEDS_SUPPORT:
+        raise TrainingError(
+            "no reward was logged",
+            where=f"policy {policy}",
+            limit="offline RL learns from rewards; the manifest says reward_source: none",
+            remedy="clone alone (dvc repro audit@bc), or write the robot's plug-in, which gives them",
+        )
 
 
 @contextmanager

@@ -87,7 +87,7 @@ def test_what_a_person_must_say_is_a_blank_that_is_refused(write_hdf5: Write, pl
     """Each is listed with its place, and the manifest does not load until it is said."""
     plant()
     draft = adopt(write_hdf5(**NOBODY), name="slider", root=checkout)
-    places = [blank.partition(": <state: ")[0] for blank in draft.blanks]
+    places = [blank.partition(": <state: ")[0] for blank in draft.blanks[draft.manifest]]
     assert places == [
         *("robot", "robot_body", "sensors.0", "action_schema.dimensions.0.unit"),
         *("observation_schema.dimensions.0.unit", "observation_schema.dimensions.1.unit"),
@@ -119,7 +119,11 @@ def test_a_known_robot_leaves_few_blanks(
     plant()
     monkeypatch.setattr(adoption, "plug_in", lambda name, where: slider)
     draft = adopt(write_hdf5(), name="slider", root=checkout, robot_name="slider")
-    assert [blank.partition(": ")[0] for blank in draft.blanks] == ["reset_distribution", "licence", "source"]
+    assert [blank.partition(": ")[0] for blank in draft.blanks[draft.manifest]] == [
+        "reset_distribution",
+        "licence",
+        "source",
+    ]
     fill(draft.manifest)
     manifest, spec = load_manifest(draft.manifest), slider.SPEC
     assert manifest.episode_horizon == spec.horizon
@@ -131,7 +135,7 @@ def test_robots_of_these_sizes_are_suggested(write_hdf5: Write, plant: Plant, ch
     plant()
     changes = {"observations": np.ones((24, 5)), "next_observations": None, "actions": np.ones((24, 2))}
     draft = adopt(write_hdf5(**changes), name="t", root=checkout)
-    assert "pusht has these sizes; recorded_only where there is none" in draft.blanks[0]
+    assert "pusht has these sizes; recorded_only where there is none" in draft.blanks[draft.manifest][0]
     with pytest.raises(ParameterError, match=r"unknown robot 'pushd'.*did you mean 'pusht'\?"):
         adopt(write_hdf5(), name="other", root=checkout, robot_name="pushd")
 

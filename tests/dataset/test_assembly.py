@@ -135,6 +135,18 @@ def test_terminals_can_be_ignored(make_manifest: MakeManifest) -> None:
         assembled(logged(terminals=np.ones(STEPS, dtype=bool)), make_manifest())
 
 
+def test_terminals_that_last_to_the_end_are_one_ending() -> None:
+    """robomimic flags each step in which the task is done; a flag in the first half is no such thing."""
+    for first, one in ((STEPS - 1, True), (STEPS - 2, True), (STEPS // 2, True), (STEPS // 2 - 1, False)):
+        flagged = logged(terminals=np.arange(STEPS) >= first)
+        if one:
+            assert assembled(flagged).terminated
+            assert len(assembled(flagged)) == STEPS
+        else:
+            with pytest.raises(DataError, match="end_before_the_last_step"):
+                assembled(flagged)
+
+
 @pytest.mark.parametrize("name", ["terminals", "timeouts"])
 def test_an_end_before_the_last_step_is_an_error(name: str) -> None:
     """The first such step is named, and how many there are."""

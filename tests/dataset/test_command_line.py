@@ -222,3 +222,89 @@ def test_it_is_a_module_that_runs(write_hdf5: Write) -> None:
     assert (failed.returncode, failed.stdout) == (2, "")
     assert failed.stderr.startswith("error: no such data (absent)")
     assert failed.stderr.count("\n") == 1
+
+
+def test_inspect_never_overwrites(write_hdf5: Write, plant: Plant, capsys: Capture) -> None:
+    """Neither another file nor the data itself becomes the JSON."""
+    plant()
+    path = write_hdf5()
+    before = path.read_bytes()
+    assert "there already" in refused(capsys, "inspect", path, "--json", path)
+    assert path.read_bytes() == before
+
+
+def test_one_broken_episode_is_a_finding(write_hdf5: Write, plant: Plant, capsys: Capture) -> None:
+    """The others are looked at, the line says which and why, and that it can be left out."""
+    plant()
+    actions = np.zeros((24, 1))
+    actions[8] = np.nan
+    with pytest.raises(SystemExit) as caught:
+        main(["inspect", str(write_hdf5(actions=actions))])
+    out, err = capsys.readouterr()
+    assert caught.value.code == 2
+    assert "episodes      3, of 6 to 6 steps" in out
+    assert re.search(r"broken_episode: actions\.a0 is nan.*episode 1, step 2.*leave_out: \[1\]", err)
+
+
+def test_an_episode_is_left_out_where_the_manifest_says_so(
+    write_hdf5: Write, plant: Plant, make_manifest: Callable[..., Manifest], capsys: Capture
+) -> None:
+    """The broken one is skipped and listed; one that is not there is refused."""
+    plant()
+    actions = np.random.default_rng(1).uniform(-1, 1, (24, 1))
+    actions[8] = np.nan
+    path = write_hdf5(actions=actions)
+    split = {"train": 0.5, "calibration": 0, "heldout": 0.5, "stratify": "none"}
+    manifest = described(path, make_manifest, leave_out=[1], split=split)
+    main(["validate", str(path), "--manifest", str(manifest), "--to", "deep/out"])
+    said = capsys.readouterr().out
+    assert "3 episodes, 18 steps, accepted" in said
+    assert "notice: left_out_by_manifest (episode 1): 1 episode(s) are left out" in said
+    manifest = described(path, make_manifest, leave_out=[1, 9], split=split)
+    assert "leave_out names episode 9" in refused(capsys, "validate", path, "--manifest", manifest, "--to", "other")
+    assert not Path("other").exists()
+
+
+def test_validate_writes_into_a_folder_of_its_own(
+    write_hdf5: Write, plant: Plant, make_manifest: Callable[..., Manifest], capsys: Capture, elsewhere: Path
+) -> None:
+    """Not into the current one; and a refusal leaves no folder that it made on the way."""
+    plant()
+    path = write_hdf5()
+    manifest = described(path, make_manifest, episode_horizon=5)
+    for folder in (".", "..", "/", "new/.."):
+        assert "cannot be written here" in refused(capsys, "validate", path, "--manifest", manifest, "--to", folder)
+    refused(capsys, "validate", path, "--manifest", manifest, "--to", "far/off/out")
+    assert [p.name for p in elsewhere.iterdir()] == ["slider.yaml"]
+
+
+def test_what_a_person_says_at_once_is_no_blank(write_hdf5: Write, plant: Plant, capsys: Capture) -> None:
+    """Options of adopt fill the draft; many units are one line of what is left."""
+    plant()
+    path = write_hdf5(**{"episodes/operator": None})
+    said = (
+        "--operator",
+        "script",
+        "--licence",
+        "MIT",
+        "--source",
+        "made",
+        "--resets",
+        "at random",
+        "--action-unit",
+        "N",
+    )
+    main(["adopt", str(path), "--name", "mine", *said, "--terminals", "ignore"])
+    out = capsys.readouterr().out
+    draft = yaml.safe_load(Path("data/manifests/mine.yaml").read_text())
+    assert (draft["operators"], draft["licence"], draft["terminals"]) == (["script"], "MIT", "ignore")
+    assert [row["unit"] for row in draft["action_schema"]["dimensions"]] == ["N"]
+    assert "observation_schema.dimensions: the unit of 2 dimensions" in out
+    assert "left to state in data/manifests/mine.params.yaml" in out
+    assert out.rstrip().endswith("mine.params.yaml && dvc repro audit")
+
+
+def test_a_sensor_is_selected_once(write_hdf5: Write, plant: Plant, capsys: Capture) -> None:
+    """A manifest would refuse it later."""
+    plant()
+    assert "stands twice" in refused(capsys, "inspect", write_hdf5(), "--keys", "observations", "observations")

@@ -84,3 +84,29 @@ def test_recorded_data_has_the_hash_that_is_found(folder: Path, make_manifest: M
     manifest = make_manifest(hashes="recorded")
     assert verify_hashes(folder / "info.json", manifest) == {"info.json": file_sha256(folder / "info.json")}
     assert verify_hashes(folder, manifest) == {}
+
+
+def test_a_link_to_a_folder_counts_by_where_it_leads(tmp_path: Path) -> None:
+    """Turned to another folder of the same data, the data is another."""
+    for name in ("a", "b"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "rows").write_bytes(name.encode())
+    link = tmp_path / "data/now"
+    link.symlink_to("a")
+    before = source_sha256(tmp_path / "data")
+    link.unlink()
+    link.symlink_to("b")
+    assert source_sha256(tmp_path / "data") != before
+
+
+def test_litter_in_a_folder_does_not_count(tmp_path: Path) -> None:
+    """What a file browser or a download tool leaves changes no hash; any other file does."""
+    (tmp_path / "data/chunk").mkdir(parents=True)
+    (tmp_path / "data/chunk/0").write_bytes(b"rows")
+    before = source_sha256(tmp_path / "data")
+    (tmp_path / "data/chunk/.DS_Store").write_bytes(b"icons")
+    (tmp_path / "data/.cache/hub").mkdir(parents=True)
+    (tmp_path / "data/.cache/hub/lock").write_bytes(b"")
+    assert source_sha256(tmp_path / "data") == before
+    (tmp_path / "data/chunk/.zarray").write_bytes(b"{}")
+    assert source_sha256(tmp_path / "data") != before

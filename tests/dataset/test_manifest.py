@@ -89,7 +89,7 @@ def test_what_is_optional_is_kept_and_else_left_out(make_manifest: Make, fields:
         ("joints", "logged", "keys is 'joints'"),
         (["joints", "joints"], "logged", "different names"),
         ([3], "logged", r"keys is \[3\]"),
-        (["joints"], "ignored", r"terminals is 'ignored'.*one of logged, ignore; did you mean 'ignore'\?"),
+        (["joints"], "ignored", r"terminals is 'ignored'.*one of logged, ignore, believed; did you mean 'ignore'\?"),
         (["joints"], False, "terminals is False"),
     ],
 )

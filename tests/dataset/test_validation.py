@@ -151,7 +151,7 @@ def test_a_refusal_writes_nothing(
     before = raw.read_bytes()
     with pytest.raises(PipelineError, match=said):
         run(raw, make_manifest(**changes), tmp_path / "data" / "episodes", robot=None)
-    assert not (tmp_path / "data").exists() or list((tmp_path / "data").iterdir()) == []
+    assert not (tmp_path / "data").exists()
     assert raw.read_bytes() == before
 
 
@@ -164,7 +164,7 @@ def test_what_is_not_accepted_is_not_written(raw: Path, make_manifest: MakeManif
             tmp_path / "data" / "episodes",
             robot=dataclasses.replace(ROBOT, label=lambda o, a: dataclasses.replace(judge(o, a), score=7)),
         )
-    assert list((tmp_path / "data").iterdir()) == []
+    assert not (tmp_path / "data").exists()
 
 
 def test_recorded_data_must_be_recorded_here(write_hdf5: Write, make_manifest: MakeManifest, tmp_path: Path) -> None:
@@ -198,6 +198,8 @@ def test_a_copy_is_left_out_where_the_manifest_says_so(
     summary = run(tmp_path / "raw.hdf5", make_manifest(duplicates="leave_out"), tmp_path / "episodes")
     assert (summary["episodes"], summary["duplicates_left_out"]) == (20, 2)
     assert [e.identity for e in load_episodes(tmp_path / "episodes")] == [e.identity for e in log]
+    (said,) = [row for row in summary["findings"] if row["check"] == "duplicates_left_out"]
+    assert (said["severity"], said["message"]) == ("notice", "2 episode(s) are left out, as the manifest says: 20, 21")
     (found,) = [row for row in summary["findings"] if row["check"] == "duplicate_episodes"]
     assert (found["severity"], found["episode"], found["count"]) == ("warning", 20, 2)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import yaml
 from small_checkout import SMALL, Checkout, clone
 
 from offline_to_online.dataset.files import read_json
@@ -95,6 +96,17 @@ def test_another_word_in_a_finding_trains_nothing(adopted: Checkout) -> None:
     path = adopted.folder / "offline_to_online/dataset/checks/sampling.py"
     path.write_text(path.read_text() + "# another word\n")
     assert adopted.repro("audit") == ["validate"]
+
+
+def test_another_bound_in_the_manifest_fits_and_trains_anew(adopted: Checkout) -> None:
+    """A robot that is known from its manifest only has its bounds from there."""
+    adopted.repro("audit")
+    manifest = adopted.folder / "data/manifests/rail.yaml"
+    fields = yaml.safe_load(manifest.read_text())
+    fields["action_schema"]["dimensions"][0]["high"] = 1.5
+    manifest.write_text(yaml.safe_dump(fields))
+    ran = adopted.repro("audit")
+    assert sorted(ran) == ["audit@bc", "audit@iql", "support", "train@bc", "train@iql", "validate"]
 
 
 def test_a_robot_that_cannot_be_played_is_one_line(adopted: Checkout) -> None:

@@ -12,7 +12,8 @@ from small_learning import batches, learner, replay
 from offline_to_online.errors import TrainingError
 from offline_to_online.learning.learner import Learner
 from offline_to_online.learning.replay import Batch, Replay
-from offline_to_online.learning.training import train
+from offline_to_online.learning.training import require_rewards, train
+from offline_to_online.plugins import module_for
 
 
 def trained(made: Learner, updates: int, generator: torch.Generator, **settings: Any) -> list[dict[str, float]]:
@@ -100,3 +101,11 @@ def test_a_non_finite_update_stops_with_the_learner_as_after_the_last_sound_one(
     train(sound, Turning(), updates=2, batch_size=16, generator=seeded())
     state = sound.state()
     assert all(torch.equal(tensor, state[name]) for name, tensor in stopped.state().items())
+
+
+def test_offline_rl_needs_rewards_and_cloning_does_not() -> None:
+    """``reward_source: none`` is refused for the one, by the policy's name, and fine for the other."""
+    require_rewards("none", module_for("algorithms", "bc"), policy="bc")
+    require_rewards("file", module_for("algorithms", "iql"), policy="iql")
+    with pytest.raises(TrainingError, match=r"no reward was logged \(policy mine\).*dvc repro audit@bc"):
+        require_rewards("none", module_for("algorithms", "iql"), policy="mine")

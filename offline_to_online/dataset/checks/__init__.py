@@ -2,8 +2,8 @@
 
 A check module gives:
 
-    NAMES: tuple[str, ...]                   every name that its findings may carry
-    checks(subject) -> list[Check]           those of its checks that apply to this data set
+    NAMES: Mapping[str, tuple[Severity, ...]]   every name that its findings may carry, and how severe these may be
+    checks(subject) -> list[Check]              those of its checks that apply to this data set
 
 A check sees every episode once, in order, keeps little of each (memory must not grow with the steps), and
 says at the end what it found. A check reports one finding for each kind of defect and dimension at most,
@@ -65,12 +65,16 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Seen:
-    """One episode before a check: ``episode`` as it would be stored (actions not clipped yet), ``logged`` as it lies
-    in the file (its ``extra`` and ``facts`` are there in an inspection only)."""
+    """One episode before a check.
+
+    ``episode`` as it was assembled (actions not clipped yet), ``logged`` as it lies in the file, with all its sensors,
+    ``extra`` and ``facts``; ``identity`` under which it would be stored, empty for ``episode.identity``.
+    """
 
     index: int
     episode: Episode
     logged: LoggedEpisode
+    identity: str = ""
 
 
 class Check(Protocol):

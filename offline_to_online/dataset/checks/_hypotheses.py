@@ -87,7 +87,7 @@ class Judgement:
     def __init__(self, weighed: Sequence[Weighed], actions: int, lag: int, *, strict: bool = True) -> None:
         self.deeds = deeds(actions, lag)
         h, evidence = np.stack([w.h for w in weighed]), np.stack([w.evidence for w in weighed])
-        self.usual = np.median(h, axis=0)
+        self.usual = np.quantile(h, 0.5, axis=0, method="lower")
         self.reach = np.maximum(1 - 2 * self.usual, 0.5)
         off = self._read(h)
         # Where a dimension rests in most episodes h scatters wildly there: the half that know most of it may tell.
@@ -136,7 +136,7 @@ def _reachable(lag: int) -> list[int]:
 
 def _scatter(values: Array) -> Array:
     """Robust standard deviation of each column about 0."""
-    return np.asarray(1.4826 * np.median(np.abs(values), axis=0))
+    return np.asarray(1.4826 * np.quantile(np.abs(values), 0.5, axis=0, method="lower"))
 
 
 def _ratio(against: Array, evidence: Array) -> tuple[Array, Array]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,11 @@ from offline_to_online.dataset.checks._steps import named, percent, runs
 from offline_to_online.dataset.finding import Finding, Severity
 from offline_to_online.dataset.spec import Array
 
-NAMES = ("out_of_bounds", "saturation", "stale_actions")
+NAMES: Mapping[str, tuple[Severity, ...]] = {
+    "out_of_bounds": ("error", "warning", "notice"),
+    "saturation": ("warning", "notice"),
+    "stale_actions": ("warning",),
+}
 
 USUAL = (-1.0, 1.0)
 """What most robots are commanded in; held against data for which nobody declares bounds."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from offline_to_online.dataset.checks import Check, Seen, Subject
 from offline_to_online.dataset.checks._steps import named
-from offline_to_online.dataset.finding import Finding
+from offline_to_online.dataset.finding import Finding, Severity
 from offline_to_online.dataset.spec import Array
 
-NAMES = ("angle_units",)
+NAMES: Mapping[str, tuple[Severity, ...]] = {
+    "angle_units": ("warning",),
+}
 
 DEGREES = 180 / np.pi
 TURN, MANY_TURNS, MOST_DEGREES = 2 * np.pi, 3 * np.pi, 400.0

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from offline_to_online.dataset.checks import Check, Seen, Subject
 from offline_to_online.dataset.checks._steps import ROUNDING, logged_rows
-from offline_to_online.dataset.finding import Finding
+from offline_to_online.dataset.finding import Finding, Severity
 from offline_to_online.dataset.spec import Array
 
-NAMES = (
-    "missing_timeouts",
-    "missing_next_observations",
-    "cut_marked_as_terminal",
-    "episode_continues",
-    "horizon",
-    "short_episodes",
-)
+NAMES: Mapping[str, tuple[Severity, ...]] = {
+    "missing_timeouts": ("warning", "notice"),
+    "missing_next_observations": ("notice",),
+    "cut_marked_as_terminal": ("error", "warning"),
+    "episode_continues": ("warning", "notice"),
+    "horizon": ("warning",),
+    "short_episodes": ("warning", "notice"),
+}
 
 ENOUGH = 3  # episodes that end alike
 NEARLY_ALL = 0.8  # of the episodes share a length
@@ -161,7 +161,9 @@ class CutAsTerminal:
             self.robot.horizon if self.robot else None,
             self.manifest.episode_horizon if self.manifest else None,
         }
-        sure = self.longest in horizons and self.earned == 0
+        # An error would leave a person who knows better no way in: until one has said anything, it is a warning.
+        doubted = self.manifest is not None and self.manifest.terminals == "logged"
+        sure = doubted and self.longest in horizons and self.earned == 0
         return self._finding(
             "error" if sure else "warning",
             f"{at_limit} of {terminal} episodes that end as terminal have {self.longest} steps, and none is longer: "
@@ -170,13 +172,13 @@ class CutAsTerminal:
             at_limit,
         )
 
-    def _finding(self, severity: str, message: str, episode: int, count: int) -> Finding:
+    def _finding(self, severity: Severity, message: str, episode: int, count: int) -> Finding:
         return Finding(
             check="cut_marked_as_terminal",
-            severity="error" if severity == "error" else "warning",
+            severity=severity,
             message=message,
-            remedy="a value function would learn that time running out is the end of the world: flag them in timeouts, "
-            "or say terminals: ignore in the manifest",
+            remedy="a value function would learn that time running out is the end of the world: say terminals: ignore "
+            "in the manifest where a time limit ended them, believed where the task did",
             episode=episode,
             count=count,
         )

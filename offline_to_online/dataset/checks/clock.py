@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from offline_to_online.dataset.checks import Check, Seen, Subject
-from offline_to_online.dataset.finding import Finding
+from offline_to_online.dataset.finding import Finding, Severity
 from offline_to_online.dataset.spec import Array
 
-NAMES = ("time_not_monotone", "irregular_time", "control_rate_mismatch")
+NAMES: Mapping[str, tuple[Severity, ...]] = {
+    "time_not_monotone": ("error",),
+    "irregular_time": ("warning",),
+    "control_rate_mismatch": ("error", "warning"),
+}
 
 IRREGULAR = 0.1  # of the usual step
 RATE = 0.05  # of the declared rate

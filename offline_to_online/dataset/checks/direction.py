@@ -7,7 +7,7 @@ shifted actions explain what happened far better than the logged ones do is name
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,12 @@ from offline_to_online.dataset.checks._rows import SHORTEST, Pair, rows_of
 from offline_to_online.dataset.finding import Finding, Severity
 from offline_to_online.dataset.spec import Array
 
-NAMES = ("flipped_sign", "swapped_dimensions", "shifted_actions", "scaled_actions")
+NAMES: Mapping[str, tuple[Severity, ...]] = {
+    "flipped_sign": ("error", "warning"),
+    "swapped_dimensions": ("error", "warning"),
+    "shifted_actions": ("warning", "notice"),
+    "scaled_actions": ("warning",),
+}
 
 KEPT_EPISODES, KEPT_STEPS, KEPT_NUMBERS = 200, 20_000, 4_000_000
 """The first episodes, to fit on; at most so many of each."""
@@ -29,6 +34,9 @@ HUGE = 1e15
 """Beyond it float32 cannot square; such an episode breaks every bound there is, and is not judged here."""
 
 SIGNIFICANT, CLEAR_T, WEAKER = 6.0, 15.0, 0.25
+CONTESTED = (0.3, 0.7)
+"""Where so large a share of the episodes contradicts the rest, the model might as well have been that of the others."""
+
 CLEAR_SHARE, CLEAR_BEST, CLEAR_MEAN = 0.5, 0.6, 1.15
 REMEDY = "hold the recording's clock and its order of dimensions against the robot's, and mend or remove the episodes"
 
@@ -96,9 +104,13 @@ class Direction:
         self.kept = []
 
     def _driven(self, reference: Reference) -> Iterator[Finding]:
-        """The robot's own word on what each command moves, against what it moved in the data."""
+        """The robot's own word on what each command moves, against what it moved in the data.
+
+        An error where a manifest says that the data is that robot's.
+        """
         if reference.profile.lag < 0:
             return  # What comes before its command is shifted, whatever its sign.
+        severity: Severity = "warning" if self.subject.manifest is None else "error"
         moved = reference.significance
         for action, observation in self.driven.items():
             own, name = float(moved[action, observation]), self.subject.action[action]
@@ -107,7 +119,7 @@ class Direction:
             if other is not None:
                 yield Finding(
                     check="swapped_dimensions",
-                    severity="warning",
+                    severity=severity,
                     message=f"action.{name} {said}; in the data action.{self.subject.action[other]} does "
                     f"(t = {moved[other, observation]:.0f}, its own {own:.0f})",
                     remedy=REMEDY,
@@ -116,7 +128,7 @@ class Direction:
             elif own < -SIGNIFICANT:
                 yield Finding(
                     check="flipped_sign",
-                    severity="warning",
+                    severity=severity,
                     message=f"a positive action.{name} {said}; in the data it moves it down (t = {own:.0f} over "
                     f"{reference.rows} steps)",
                     remedy="negate this dimension, or mend the order of the dimensions",
@@ -139,20 +151,21 @@ class Direction:
 
 @dataclass
 class _Tally:
-    count: int
-    episode: int
     example: str
+    episodes: list[int]
 
 
 class Accused:
-    """Episodes that contradict the others, counted by what was done to them."""
+    """Episodes that contradict the others, by what was done to them; one number is kept of each."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
-        self.found: dict[tuple[str, str], _Tally] = {}
+        self.judged: list[int] = []
+        self.found: dict[str, dict[str, _Tally]] = {}
 
     def judge(self, index: int, weighed: Weighed, judgement: Judgement) -> None:
         """Take note of an episode that is not as the others."""
+        self.judged.append(index)
         # Size first: too large by much, actions contradict the others in every other way as well.
         factor = judgement.factor(weighed)
         if factor is not None:
@@ -165,22 +178,42 @@ class Accused:
             self._count(*self._named(deed), index, said)
 
     def findings(self) -> Iterator[Finding]:
-        """One a kind and dimension, at its first episode."""
-        for (check, dimension), tally in self.found.items():
-            yield Finding(
-                check=check,
-                severity="warning",
-                message=f"{tally.count} episode(s) contradict the others; {tally.example}",
-                remedy=REMEDY,
-                episode=tally.episode,
-                step=0,
-                dimension=dimension,
-                count=tally.count,
-            )
+        """One a kind and dimension, at its first episode; one a kind where nobody can say who is right."""
+        for check, tallies in self.found.items():
+            accused = {index for tally in tallies.values() for index in tally.episodes}
+            if CONTESTED[0] * len(self.judged) <= len(accused) <= CONTESTED[1] * len(self.judged):
+                yield self._contested(check, accused, list(tallies))
+                continue
+            for dimension, tally in tallies.items():
+                yield Finding(
+                    check=check,
+                    severity="warning",
+                    message=f"{len(tally.episodes)} episode(s) contradict the others; {tally.example}",
+                    remedy=REMEDY,
+                    episode=tally.episodes[0],
+                    step=0,
+                    dimension=dimension,
+                    count=len(tally.episodes),
+                )
+
+    def _contested(self, check: str, accused: Set[int], dimensions: Sequence[str]) -> Finding:
+        """Two groups of much the same size: neither is accused."""
+        smaller, larger = sorted((accused, set(self.judged) - accused), key=lambda group: (len(group), min(group)))
+        return Finding(
+            check=check,
+            severity="warning",
+            message=f"two groups of episodes contradict each other ({len(smaller)} against {len(larger)}); "
+            "which is right is not known",
+            remedy="find out which of them moves as the robot does, and mend or remove the other",
+            episode=min(smaller),
+            step=0,
+            dimension=dimensions[0] if len(dimensions) == 1 else "",
+            count=len(smaller),
+        )
 
     def _count(self, check: str, dimension: str, index: int, example: str) -> None:
-        tally = self.found.setdefault((check, dimension), _Tally(0, index, example))
-        tally.count += 1
+        tally = self.found.setdefault(check, {}).setdefault(dimension, _Tally(example, []))
+        tally.episodes.append(index)
 
     def _named(self, deed: Deed) -> tuple[str, str]:
         all_or_one = range(len(self.names)) if deed.kind == "flipped" and len(self.names) == 1 else deed.dimensions

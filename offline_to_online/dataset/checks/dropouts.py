@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from offline_to_online.dataset.checks import Check, Seen, Subject
 from offline_to_online.dataset.checks._steps import columns_with_run, logged_rows, named, runs
-from offline_to_online.dataset.finding import Finding
+from offline_to_online.dataset.finding import Finding, Severity
 from offline_to_online.dataset.spec import Array
 
-NAMES = ("frozen_sensor", "sensor_dropout")
+NAMES: Mapping[str, tuple[Severity, ...]] = {
+    "frozen_sensor": ("warning",),
+    "sensor_dropout": ("warning",),
+}
 
 FROZEN_ROWS = 20
 ZERO_ROWS = 3

@@ -9,18 +9,22 @@ containment of documents", 1997); two runs from one reset share few.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
 import numpy as np
 
 from offline_to_online.dataset.checks import Check, Seen, Subject
-from offline_to_online.dataset.finding import Finding
+from offline_to_online.dataset.finding import Finding, Severity
 from offline_to_online.dataset.spec import Array
 from offline_to_online.dataset.split import PARTS, Split
 
-NAMES = ("duplicate_episodes", "near_duplicate_episodes", "split_leak")
+NAMES: Mapping[str, tuple[Severity, ...]] = {
+    "duplicate_episodes": ("error", "warning"),
+    "near_duplicate_episodes": ("warning",),
+    "split_leak": ("error", "warning"),
+}
 
 SEED = 20_240_229
 DIRECTIONS = 4
@@ -55,7 +59,7 @@ class Pair:
 
 
 class DuplicateEpisodes:
-    """Remembers 16 bytes of the identity of every episode."""
+    """Remembers 16 bytes of the identity under which every episode would be stored."""
 
     def __init__(self, *, refused: bool) -> None:
         self.refused = refused
@@ -64,7 +68,7 @@ class DuplicateEpisodes:
 
     def see(self, seen: Seen) -> None:
         """Look the episode up."""
-        key = bytes.fromhex(seen.episode.identity)[:16]
+        key = bytes.fromhex(seen.identity or seen.episode.identity)[:16]
         earlier = self.first.setdefault(key, seen.index)
         if earlier != seen.index:
             self.found.append((earlier, seen.index))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from offline_to_online.dataset.checks import Check, Seen, Subject
 from offline_to_online.dataset.checks._steps import Ranges, StepSizes, logged_rows, named
-from offline_to_online.dataset.finding import Finding
+from offline_to_online.dataset.finding import Finding, Severity
 from offline_to_online.dataset.spec import Array
 
-NAMES = ("jumps", "unmarked_boundary")
+NAMES: Mapping[str, tuple[Severity, ...]] = {
+    "jumps": ("warning", "notice"),
+    "unmarked_boundary": ("warning",),
+}
 
 BLOCK_ROWS = 4096
 KEPT_ROWS = 4096

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from offline_to_online.dataset.checks import Check, Seen, Subject
 from offline_to_online.dataset.checks._steps import percent
-from offline_to_online.dataset.finding import Finding
+from offline_to_online.dataset.finding import Finding, Severity
 
-NAMES = ("operator_imbalance", "unknown_operator")
+NAMES: Mapping[str, tuple[Severity, ...]] = {
+    "operator_imbalance": ("warning",),
+    "unknown_operator": ("notice",),
+}
 
 FEW, NEARLY_ALL = 0.05, 0.95
 

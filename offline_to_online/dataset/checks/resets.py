@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from offline_to_online.dataset.checks import Check, Seen, Subject
 from offline_to_online.dataset.checks._steps import named, percent
-from offline_to_online.dataset.finding import Finding
+from offline_to_online.dataset.finding import Finding, Severity
 from offline_to_online.dataset.spec import Array
 
-NAMES = ("reset_outlier", "reset_outside_declared", "conflicting_start_states", "starts_in_success")
+NAMES: Mapping[str, tuple[Severity, ...]] = {
+    "reset_outlier": ("warning",),
+    "reset_outside_declared": ("warning",),
+    "conflicting_start_states": ("warning",),
+    "starts_in_success": ("warning",),
+}
 
 GAP = 3.0  # times the distance from the median that 98 % of the episodes stay within
 EXCURSION = 0.25  # of what the dimension spans within an episode, at the median: nearer is near whatever the spread

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,15 +13,15 @@ from offline_to_online.dataset.checks._steps import percent
 from offline_to_online.dataset.finding import Finding, Severity
 from offline_to_online.dataset.spec import Array
 
-NAMES = (
-    "reward_mismatch",
-    "reward_scale",
-    "constant_reward",
-    "missing_rewards",
-    "success_mismatch",
-    "no_success",
-    "few_successes",
-)
+NAMES: Mapping[str, tuple[Severity, ...]] = {
+    "reward_mismatch": ("warning", "notice"),
+    "reward_scale": ("warning", "notice"),
+    "constant_reward": ("warning",),
+    "missing_rewards": ("error", "warning", "notice"),
+    "success_mismatch": ("warning",),
+    "no_success": ("warning",),
+    "few_successes": ("warning",),
+}
 
 TOLERANCE = 1e-3
 """Of a reward, absolute and relative: float32 and another version of a simulator differ by less."""
@@ -85,7 +85,8 @@ class Logged:
             check="missing_rewards",
             severity=severity,
             message=f"{self.without} of {self.episodes} episodes log no rewards",
-            remedy="say reward_source: robot in the manifest, where the robot can tell them from observations",
+            remedy="say in the manifest reward_source: robot where the robot can tell them, none where only cloning is "
+            "wanted",
             episode=self.first,
             dimension="reward",
             count=self.without,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from offline_to_online.dataset.checks import Check, Seen, Subject
 from offline_to_online.dataset.checks._steps import ROUNDING, columns_with_run, logged_rows, named, percent, runs
-from offline_to_online.dataset.finding import Finding
+from offline_to_online.dataset.finding import Finding, Severity
 from offline_to_online.dataset.spec import Array
 
-NAMES = ("repeated_samples", "interleaved_sources")
+NAMES: Mapping[str, tuple[Severity, ...]] = {
+    "repeated_samples": ("warning", "notice"),
+    "interleaved_sources": ("warning", "notice"),
+}
 
 MANY_REPEATS = 0.005  # of all rows
 LONG_RUN = 5  # rows that repeat one another

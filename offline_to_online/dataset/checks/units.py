@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +10,14 @@ import numpy as np
 from offline_to_online.dataset.checks import Check, Seen, Subject
 from offline_to_online.dataset.checks._sample import EvenSample
 from offline_to_online.dataset.checks._steps import named, percent
-from offline_to_online.dataset.finding import Finding
+from offline_to_online.dataset.finding import Finding, Severity
 from offline_to_online.dataset.spec import Array
 
-NAMES = ("action_units", "absolute_actions", "clipped_copy")
+NAMES: Mapping[str, tuple[Severity, ...]] = {
+    "action_units": ("warning",),
+    "absolute_actions": ("notice",),
+    "clipped_copy": ("warning",),
+}
 
 DEGREES = 180 / np.pi
 BEYOND = 3.0

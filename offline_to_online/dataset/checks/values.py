@@ -9,11 +9,16 @@ import numpy as np
 
 from offline_to_online.dataset.checks import Check, Seen, Subject
 from offline_to_online.dataset.checks._steps import named, percent
-from offline_to_online.dataset.finding import Finding
+from offline_to_online.dataset.finding import Finding, Severity
 from offline_to_online.dataset.logged import LoggedEpisode
 from offline_to_online.dataset.spec import Array
 
-NAMES = ("not_finite", "float64_rounded", "constant_dimension", "missing_sensor")
+NAMES: Mapping[str, tuple[Severity, ...]] = {
+    "not_finite": ("error", "notice"),
+    "float64_rounded": ("error", "notice"),
+    "constant_dimension": ("warning",),
+    "missing_sensor": ("warning",),
+}
 
 LOST = 0.01
 """Rounding beyond 1 % of what a dimension changes in a step has lost something."""

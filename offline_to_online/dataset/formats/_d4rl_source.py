@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from offline_to_online.dataset.finding import Finding
-from offline_to_online.dataset.formats._hdf5 import attribute, optional, reading, require_written, values_of
+from offline_to_online.dataset.formats._hdf5 import attribute, optional, reading, values_of
 from offline_to_online.dataset.logged import Contents, LeftOut, Vector
 from offline_to_online.dataset.spec import Array
 from offline_to_online.errors import DataError
@@ -22,6 +22,7 @@ from offline_to_online.errors import DataError
 COLUMNS = ("observations", "actions", "rewards", "terminals")
 OURS = ("infos/cost", "infos/intervened", "infos/operator", "infos/seed")
 SUCCESSES = ("infos/success", "infos/is_success", "infos/goal_achieved")
+FLAGS = ("terminals", "timeouts", "infos/intervened", *SUCCESSES)
 TIMES = ("timestamps", "infos/time", "infos/timestamp", "infos/timestamps")
 BLOCK_ROWS = 16_384
 SCAN_ROWS = 2**20
@@ -43,9 +44,7 @@ class Source:
     def find(self, name: str) -> Any:
         """The data set of that name, looked up and checked once; None where it is absent."""
         if name not in self.found:
-            self.found[name] = optional(self.file, name, self.path)
-            if self.found[name] is not None:
-                require_written(self.found[name], self.path, where=str(self.path))
+            self.found[name] = _flag_or_numbers(self.file, name, self.path)
         return self.found[name]
 
     def first(self, names: tuple[str, ...]) -> str | None:
@@ -261,7 +260,7 @@ def dataset(file: Any, name: str, path: Path) -> Any:
     Raises:
         DataError: it is not; the message says what is.
     """
-    data = optional(file, name, path)
+    data = _flag_or_numbers(file, name, path)
     if data is None:
         with reading(path):
             present = sorted(file)
@@ -272,6 +271,11 @@ def dataset(file: Any, name: str, path: Path) -> Any:
             remedy="rename or add it",
         )
     return data
+
+
+def _flag_or_numbers(file: Any, name: str, path: Path) -> Any:
+    unset = "write the zeros out" if name in COLUMNS else "write the zeros out, or leave the data set away"
+    return optional(file, name, path, unset=unset if name in FLAGS else None)
 
 
 def count_steps(file: Any, path: Path) -> int:

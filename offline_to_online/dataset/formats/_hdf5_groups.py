@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from offline_to_online.dataset.formats._hdf5 import attribute, reading, require_written, values_of
+from offline_to_online.dataset.formats._hdf5 import attribute, own, reading, require_written, values_of
 from offline_to_online.dataset.spec import Array
 from offline_to_online.errors import DataError
 
@@ -24,22 +24,8 @@ def entries(group: Any, path: Path) -> dict[str, Any]:
         DataError: one of them is a link, or lies in another file; or the file is damaged there.
     """
     with reading(path):
-        return {name: _own(group, name, path) for name in group}
-
-
-def _own(group: Any, name: str, path: Path) -> Any:
-    link = group.get(name, getlink=True)
-    node = group[name] if isinstance(link, h5py.HardLink) else None
-    if node is None or (isinstance(node, h5py.Dataset) and (node.external or node.is_virtual)):
-        raise DataError(
-            f"{group.name.rstrip('/')}/{name} is {'a link' if node is None else 'stored in another file'}",
-            where=str(path),
-            limit="the data lies in the file itself, so that its hash covers it",
-            remedy="copy the data into the file",
-        )
-    if isinstance(node, h5py.Dataset):
-        _ = node.dtype, node.shape  # a type or a shape that is damaged shows itself here, not where it is used
-    return node
+        names = list(group)
+    return {name: own(group, name, path) for name in names}
 
 
 def is_numeric(node: Any) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from offline_to_online.dataset.formats._own_files import own
 from offline_to_online.errors import DataError
 
 EPISODE_FILES = ("episode_chunk", "episode_index")
@@ -47,19 +48,7 @@ def inside(root: Path, name: str) -> Path:
         DataError: it is absolute, climbs out with ``..``, or a link on the way leads out.
     """
     _require_relative(name, where=str(root))
-    path = root / name
-    try:
-        stays = path.resolve().is_relative_to(root.resolve())
-    except (OSError, RuntimeError, ValueError):  # a loop of links, or a name that no file can have
-        stays = False
-    if not stays:
-        raise DataError(
-            "the file is a link that leads out of the data set",
-            where=str(path),
-            limit="every file lies in the data set's own folder, so that its hash covers it",
-            remedy="copy the data into the folder",
-        )
-    return path
+    return own(root / name, root)
 
 
 def is_file(root: Path, name: str) -> bool:

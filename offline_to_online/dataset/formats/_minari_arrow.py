@@ -18,8 +18,9 @@ import numpy as np
 import pyarrow as pa
 
 from offline_to_online.dataset.formats._minari_column import Column, Tree, numeric, unique
-from offline_to_online.dataset.formats._minari_metadata import METADATA, inside, json_object, own_file
+from offline_to_online.dataset.formats._minari_metadata import METADATA, json_object, own_file
 from offline_to_online.dataset.formats._minari_space import DEEPEST
+from offline_to_online.dataset.formats._own_files import own
 from offline_to_online.dataset.spec import Array
 from offline_to_online.errors import DataError
 
@@ -84,7 +85,7 @@ class ArrowStorage:
 
     def _parts(self, number: int, where: str) -> list[Path]:
         folder = self.path / str(number)
-        if not folder.is_dir() or not inside(folder, self.root):
+        if not own(folder, self.root).is_dir():
             limit = "a folder in the data set itself"
             raise DataError("the episode is no such folder", where=where, limit=limit, remedy="copy the data in")
         names = sorted(p.name for p in folder.iterdir() if p.name != METADATA and not p.name.startswith(HIDDEN))

@@ -7,7 +7,6 @@ layout is that of ``minari.dataset._storages.hdf5_storage``, versions 0.4 to 0.5
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from offline_to_online.dataset.formats._hdf5 import opened, reading
+from offline_to_online.dataset.formats._hdf5 import opened, own, reading, require_written, values_of
 from offline_to_online.dataset.formats._minari_column import Column, Tree, numeric, unique
 from offline_to_online.dataset.formats._minari_metadata import own_file
 from offline_to_online.dataset.formats._minari_space import DEEPEST
@@ -27,8 +26,6 @@ from offline_to_online.errors import DataError
 MAIN = "main_data.hdf5"
 EPISODE = re.compile(r"episode_(0|[1-9]\d{0,9})")
 PART_OF_TUPLE = re.compile(r"_index_(\d+)")
-# No filter that a stranger's file may use packs numbers tighter; beyond, a header claims what is not there.
-LARGEST_RATIO, ALWAYS_BYTES = 16_384, 64 * 2**20
 
 
 @contextmanager
@@ -69,7 +66,7 @@ class Hdf5Storage:
 
     def _group(self, number: int) -> Any:
         where = f"{self.path}, episode {number}"
-        node = _member(self.file, f"episode_{number}", self.path, where)
+        node = own(self.file, f"episode_{number}", self.path, where=where)
         if not isinstance(node, h5py.Group):
             raise DataError("the episode is no group", where=where, limit="Minari's layout", remedy="mend the file")
         return node
@@ -91,9 +88,8 @@ class Hdf5Tree:
     def values(self, name: str) -> Array:
         """All of a data set, once it is known to be there."""
         data, place = self._found[name], f"{self.where}, {name}"
-        with reading(self.path):
-            self._require_stored(data, place)
-            values = np.asarray(data[()])
+        require_written(data, self.path, where=place)
+        values = values_of(data, (), self.path)
         _require_flags(values, place)
         return values
 
@@ -104,12 +100,12 @@ class Hdf5Tree:
         for name in names:
             part = PART_OF_TUPLE.fullmatch(name)
             place = f"{prefix}{part[1] if part else name}"
-            node = _member(group, name, self.path, f"{self.where}, {place}")
+            node = own(group, name, self.path, where=f"{self.where}, {place}")
             if isinstance(node, h5py.Group):
                 yield from self._columns(node, f"{place}/")
             elif isinstance(node, h5py.Dataset):
                 self._found[place] = node
-                yield place, self._column(node, f"{self.where}, {place}")
+                yield place, _column(node)
 
     def _require_tree(self, group: Any, prefix: str) -> None:
         """Refuse groups that hold each other: walking them would never end."""
@@ -120,39 +116,6 @@ class Hdf5Tree:
             raise DataError(f"the groups at {prefix} are no tree", where=self.where, limit=limit, remedy="mend it")
         self._seen.add(address)
 
-    def _column(self, data: Any, place: str) -> Column:
-        with reading(self.path):
-            if data.external or data.is_virtual:
-                raise _foreign(place, "stored in another file")
-            dtype, shape = data.dtype, data.shape
-        if shape is not None and dtype.kind in "fiub":
-            return numeric(dtype, shape[1:]) if shape else Column(kind="scalar", dtype=dtype.name)
-        if h5py.check_string_dtype(dtype) is not None or dtype.kind == "S":
-            return Column(kind="text", dtype="text")
-        # Minari packs pictures of differing length as lists of bytes.
-        return Column(kind="image" if h5py.check_vlen_dtype(dtype) == np.uint8 else "other", dtype=str(dtype))
-
-    def _require_stored(self, data: Any, place: str) -> None:
-        """Refuse what the header claims and the file does not hold: HDF5 reads it as zeros, or allocates it."""
-        stored = data.id.get_storage_size()
-        if data.chunks is not None:
-            wanted = math.prod(-(-n // c) for n, c in zip(data.shape, data.chunks, strict=True))
-            found = data.id.get_num_chunks()
-            whole, what = found == wanted, f"{found} of its {wanted} chunks are stored"
-        else:
-            whole, what = stored == data.nbytes, f"{stored} of its {data.nbytes} bytes are stored"
-        if not whole or data.nbytes > max(ALWAYS_BYTES, LARGEST_RATIO * stored):
-            detail = f"{data.nbytes} bytes are claimed, {stored} are stored" if whole else what
-            raise DataError(detail, where=place, limit="all of the array", remedy="copy or record the file again")
-
-
-def _member(group: Any, name: str, path: Path, place: str) -> Any:
-    with reading(path):
-        link = group.get(name, getlink=True)
-        if not isinstance(link, h5py.HardLink):
-            raise _foreign(place, "a link")
-        return group[name]
-
 
 def _require_flags(values: Array, place: str) -> None:
     """Refuse a bool that is neither: HDF5 keeps it as a byte, and numpy believes it."""
@@ -162,6 +125,11 @@ def _require_flags(values: Array, place: str) -> None:
         raise DataError(what, where=f"{place}, step {step}", limit="0 or 1", remedy="copy or record the file again")
 
 
-def _foreign(place: str, what: str) -> DataError:
-    limit = "the data lies in the file itself, so that its hash covers it"
-    return DataError(f"this is {what}", where=place, limit=limit, remedy="copy the data into the file")
+def _column(data: Any) -> Column:
+    dtype, shape = data.dtype, data.shape
+    if shape is not None and dtype.kind in "fiub":
+        return numeric(dtype, shape[1:]) if shape else Column(kind="scalar", dtype=dtype.name)
+    if h5py.check_string_dtype(dtype) is not None or dtype.kind == "S":
+        return Column(kind="text", dtype="text")
+    # Minari packs pictures of differing length as lists of bytes.
+    return Column(kind="image" if h5py.check_vlen_dtype(dtype) == np.uint8 else "other", dtype=str(dtype))

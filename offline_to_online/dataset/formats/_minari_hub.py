@@ -15,6 +15,7 @@ from types import ModuleType
 from offline_to_online.errors import DataError
 
 PREFIX = "minari:"
+INSTALL = "pip install 'minari[hdf5,hf]==0.5.4'"  # this package's extra "hub"
 # Minari's own form: names of folders, the last with a version.
 NAME = re.compile(r"(?P<remote>[a-z]+://[-\w]+/)?(?P<id>(?:[-\w]+/)*[-\w]+-v\d{1,9})")
 
@@ -50,7 +51,7 @@ def _library(name: str) -> ModuleType:
         return importlib.import_module("minari")
     except ImportError as error:
         limit = f"downloading needs the minari library: {error}"
-        remedy = "pip install 'minari[hdf5,hf]', or give the path of a copy"
+        remedy = f"{INSTALL}, or give the path of a copy"
         raise DataError("cannot download the data set", where=name, limit=limit, remedy=remedy) from error
 
 
@@ -63,7 +64,7 @@ def _asking(name: str) -> Iterator[None]:
             yield
     except _what_it_raises() as error:
         limit = f"minari says: {error}"
-        remedy = "check the name and the network, install 'minari[hdf5,hf]', or give the path of a copy"
+        remedy = f"check the name and the network, {INSTALL}, or give the path of a copy"
         raise DataError("cannot download the data set", where=name, limit=limit, remedy=remedy) from error
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from offline_to_online.dataset.formats._minari_space import Leaf, leaves
+from offline_to_online.dataset.formats._own_files import own
 from offline_to_online.errors import DataError
 
 METADATA = "metadata.json"
@@ -85,17 +85,10 @@ def own_file(path: Path, root: Path) -> Path:
     Raises:
         DataError: there is none, or it is a link out of ``root``.
     """
-    if not inside(path, root):
-        limit = "the data lies in its own folder, so that its hash covers it"
-        raise DataError("this is a link to elsewhere", where=str(path), limit=limit, remedy="copy the data in")
+    own(path, root)
     if not path.is_file():
         raise DataError("no such file", where=str(path), limit="part of a Minari data set", remedy="copy it again")
     return path
-
-
-def inside(path: Path, root: Path) -> bool:
-    """Whether a path, its links followed, stays in ``root``."""
-    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
 
 
 def json_object(path: Path, root: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from offline_to_online.dataset.files import read_json
+from offline_to_online.dataset.formats._own_files import own
 from offline_to_online.dataset.formats._tfrecord import records
 from offline_to_online.errors import DataError
 
@@ -83,7 +84,7 @@ def find(path: Path) -> DataSet:
     """The data set in a folder, once all its shards are there and no other.
 
     Raises:
-        DataError: it holds several versions or none, a file is missing, broken, a link or one too many.
+        DataError: it holds several versions or none, a file is missing, broken, a link out of ``path`` or one too many.
     """
     versions = looks_like_versions(path)
     if len(versions) != 1:
@@ -92,12 +93,13 @@ def find(path: Path) -> DataSet:
         )
         raise DataError(found, where=str(path), limit="one version", remedy="name the folder of one version")
     folder = versions[0]
-    info = read_json(folder / INFO)
+    own(folder / FEATURES, path)
+    info = read_json(own(folder / INFO, path))
     if not isinstance(info, dict) or not isinstance(info.get("splits"), list):
         limit = "an object with splits"
         raise DataError("no splits are listed", where=str(folder / INFO), limit=limit, remedy="copy the data set again")
     shards = tuple(shard for split in info["splits"] for shard in _shards(folder, info, split))
-    _require_files(folder, shards)
+    _require_files(folder, shards, path)
     return DataSet(folder=folder, info=info, shards=shards)
 
 
@@ -134,16 +136,17 @@ def _file_name(template: str, dataset: str, split: str, index: int, lengths: lis
     return template
 
 
-def _require_files(folder: Path, shards: tuple[Shard, ...]) -> None:
+def _require_files(folder: Path, shards: tuple[Shard, ...], root: Path) -> None:
     for shard in shards:
         if shard.path.parent != folder or shard.path.name in ("", ".."):
             limit = "a file of the data set's own folder"
             where = str(folder / INFO)
             raise DataError(f"a shard is {shard.path.name!r}", where=where, limit=limit, remedy="mend filepathTemplate")
-        if shard.path.is_symlink() or not shard.path.is_file():
-            found = "the shard is a link" if shard.path.is_symlink() else "the shard is missing"
+        if not own(shard.path, root).is_file():
             limit = f"{shard.episodes} episodes of split {shard.split}, by {INFO}"
-            raise DataError(found, where=str(shard.path), limit=limit, remedy="copy the data set again")
+            raise DataError(
+                "the shard is missing", where=str(shard.path), limit=limit, remedy="copy the data set again"
+            )
     named = {shard.path.name for shard in shards}
     beyond = sorted(p.name for p in folder.iterdir() if RECORDS in p.name and p.name not in named)
     if beyond:

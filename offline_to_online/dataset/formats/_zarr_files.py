@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
+from offline_to_online.dataset.formats._own_files import own
 from offline_to_online.errors import DataError
 
 # What a damaged file of a store raises, in reading it and in decompressing what was read.
@@ -35,10 +35,10 @@ class Files(Protocol):
 
 
 class FolderFiles:
-    """A store that is a folder. Nothing in it may be a link.
+    """A store that is a folder. Nothing in it may lead out of it.
 
     Raises:
-        DataError: (all methods) a part of the name is a link, or the system cannot read it.
+        DataError: (all methods) a link on the way leads out of the store, or the system cannot read it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -62,21 +62,7 @@ class FolderFiles:
             return sorted(e.name for e in place.iterdir() if e.name[0] != ".") if place.is_dir() else []
 
     def _place(self, name: str) -> Path:
-        place = self.path
-        for part in PurePosixPath(name).parts:
-            place = place / part
-            try:
-                mode = place.lstat().st_mode
-            except (FileNotFoundError, NotADirectoryError):
-                return place
-            if stat.S_ISLNK(mode):
-                raise DataError(
-                    f"{part} is a link",
-                    where=f"{self.path}, {name}",
-                    limit="the data lies in the store itself, so that its hash covers it",
-                    remedy="copy the file into the store",
-                )
-        return place
+        return own(self.path / name, self.path)
 
 
 class ZipFiles:

@@ -24,8 +24,9 @@ from offline_to_online.dataset.formats._minari_export import export
 from offline_to_online.dataset.formats._minari_hdf5 import MAIN, hdf5_storage
 from offline_to_online.dataset.formats._minari_hub import fetch
 from offline_to_online.dataset.formats._minari_layout import Layout, layout_of
-from offline_to_online.dataset.formats._minari_metadata import METADATA, Metadata, inside, load_metadata
+from offline_to_online.dataset.formats._minari_metadata import METADATA, Metadata, load_metadata
 from offline_to_online.dataset.formats._minari_survey import misnumbered, survey, wrong_steps
+from offline_to_online.dataset.formats._own_files import own
 from offline_to_online.dataset.logged import Contents, LoggedEpisode
 from offline_to_online.errors import DataError
 
@@ -112,10 +113,7 @@ def read(path: Path, *, sensors: Sequence[str] | None = None, extra: bool = Fals
 def _opened(path: Path) -> Iterator[_Source]:
     require_readable(path)
     root = path if path.is_dir() else path.parent
-    data = _data_folder(path)
-    if not inside(data, root):
-        limit = "the data lies in its own folder"
-        raise DataError("data is a link to elsewhere", where=str(path), limit=limit, remedy="copy the data in")
+    data = own(_data_folder(path), root)
     metadata = load_metadata(data, root)
     with STORAGES[metadata.storage](data, root) as storage:
         numbers = tuple(storage.entries()[0])

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from offline_to_online.dataset.episode import Episode
+from offline_to_online.dataset.formats._own_files import own
 from offline_to_online.dataset.logged import Contents, LoggedEpisode, Vector
 from offline_to_online.dataset.spec import Array
 from offline_to_online.dataset.store import EPISODES, TRANSITIONS, read_episode
@@ -80,7 +81,8 @@ def _flag(last: list[bool], value: bool) -> Array:
 
 def _episodes(path: Path) -> Iterator[tuple[str, Episode]]:
     folder = _folder(path)
-    _require_own(folder)
+    for file in sorted(own(folder, path).glob("*.parquet")):
+        own(file, path)
     if (folder / TRANSITIONS).is_file() or (folder / EPISODES).is_file():
         for index, episode in enumerate(stream_episodes(folder)):
             yield f"{folder / TRANSITIONS}, episode {index}", episode
@@ -97,14 +99,6 @@ def _episodes(path: Path) -> Iterator[tuple[str, Episode]]:
             what, limit = f"observation and action have {found} dimensions", f"{widths} in the episodes before it"
             raise DataError(what, where=str(file), limit=limit, remedy="keep one robot's episodes in a folder")
         yield str(file), episode
-
-
-def _require_own(folder: Path) -> None:
-    """As in every format, nothing outside the data's folder is followed."""
-    for file in sorted(folder.glob("*.parquet")):
-        if not file.resolve().is_relative_to(folder.resolve()):
-            limit = "the data lies in its own folder, so that its hash covers it"
-            raise DataError("this is a link to elsewhere", where=str(file), limit=limit, remedy="copy the data in")
 
 
 def _require_all(files: list[Path]) -> None:

@@ -1,11 +1,12 @@
 """robosuite's own demonstrations: one HDF5 file, ``data/demo_1/{states,actions}``, simulator states, no observations.
 
 A row of ``states`` is MuJoCo's flattened state before the action of that row: [time, qpos, qvel], and what later
-versions append. It is the one sensor; its first number, seconds of simulation, is also the time. The recorder takes
-states after each action and drops the first action (or, in later versions, begins with the initial state) and the last
-state, so that row t is the state that action t was applied to. In the files of robosuite 1.0.0 the fingers
-first move between the row of the gripper's command and the next, which confirms it. The state after the last action
-is not logged, nor are rewards and ends.
+versions append. It is the one sensor. Its first number, seconds of simulation, is the time, and no part of the
+default observation ``states[1:]``: a policy would tell the step by the clock, which knows nothing of the scene. The
+recorder takes states after each action and drops the first action (or, in later versions, begins with the initial
+state) and the last state, so that row t is the state that action t was applied to. In the files of robosuite 1.0.0
+the fingers first move between the row of the gripper's command and the next, which confirms it. The state after the
+last action is not logged, nor are rewards and ends.
 
 ``joint_torques`` and other arrays a step were measured while the action was executed: an observation made of them would
 know the action already. They are handed out as extra, never as a sensor. Arrays of width zero are left out.
@@ -39,6 +40,7 @@ from offline_to_online.dataset.logged import Contents, LeftOut, LoggedEpisode
 from offline_to_online.dataset.spec import Array
 from offline_to_online.errors import DataError
 
+OBSERVATION = "states[1:]"  # all but the clock
 PLAIN = 100  # characters: a longer model_file is the XML itself, not its name
 FACTS = ("env", "repository_version", "date", "time")
 POSTPROCESSED = {"obs", "next_obs", "rewards", "dones"}  # what robomimic adds to such a file
@@ -66,7 +68,7 @@ def describe(path: Path) -> Contents:
         return Contents(
             format="robosuite_raw",
             sensors=(vector_of("states", first.entries["states"]),),
-            observation=("states",),
+            observation=(OBSERVATION,),
             actions=vector_of("actions", first.entries["actions"]),
             rewards=False,
             ends=False,

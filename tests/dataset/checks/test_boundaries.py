@@ -90,15 +90,20 @@ def test_time_outs_flagged_as_terminal_are_a_warning():
     assert (finding.severity, finding.count) == ("warning", 8)
 
 
-def test_time_outs_flagged_as_terminal_at_the_known_horizon_are_an_error():
-    """The robot's horizon is their length, and none of them is a success."""
-    findings = found(boundaries, subject(robot=robot()), seen(ended()))
-    assert only(findings, "cut_marked_as_terminal").severity == "error"
+@pytest.mark.parametrize(("said", "severity"), [(None, "warning"), ("logged", "error"), ("believed", "warning")])
+@pytest.mark.parametrize("known", [{"robot": robot()}, {}])
+def test_time_outs_flagged_as_terminal_at_the_known_horizon(said, severity, known):
+    """All as long as the robot or the manifest allows, none a success: an error until the manifest says otherwise."""
+    declared = None if said is None else SimpleNamespace(terminals=said, episode_horizon=60)
+    finding = only(found(boundaries, subject(manifest=declared, **known), seen(ended())), "cut_marked_as_terminal")
+    assert (finding.severity, finding.count) == (severity, 8)
+    assert "terminals: ignore in the manifest where a time limit ended them, believed where" in finding.remedy
 
 
 def test_successes_at_the_horizon_are_no_error():
     """An episode that reached its goal may have ended there."""
-    findings = found(boundaries, subject(robot=robot(success=True)), seen(ended()))
+    declared = SimpleNamespace(terminals="logged", episode_horizon=60)
+    findings = found(boundaries, subject(robot=robot(success=True), manifest=declared), seen(ended()))
     assert only(findings, "cut_marked_as_terminal").severity == "warning"
 
 

@@ -105,6 +105,13 @@ def test_every_name_is_one_family_s() -> None:
     assert all(name.isidentifier() and name == name.lower() for name in names)
 
 
+def test_severities_are_declared_worst_first(family: ModuleType) -> None:
+    """At least one for each name, none twice."""
+    for severities in family.NAMES.values():
+        assert severities
+        assert list(severities) == [severity for severity in ORDER if severity in severities]
+
+
 def test_a_finding_is_in_names_and_in_place(
     family: ModuleType,
     make_episode: Callable[..., Episode],
@@ -115,8 +122,7 @@ def test_a_finding_is_in_names_and_in_place(
     for subject in subjects(make_manifest, slider):
         for episodes in awkward(make_episode):
             for finding in found(family, subject, seen(episodes)):
-                assert finding.check in family.NAMES
-                assert finding.severity in ORDER
+                assert finding.severity in family.NAMES[finding.check]
                 assert finding.message
                 assert finding.count >= 1
                 assert Finding(**json.loads(json.dumps(finding.to_json()))) == finding
@@ -195,5 +201,6 @@ def test_real_data_that_is_in_use_has_no_error(shared_data: Path, family: Module
     findings = found(family, subject, episodes)
     assert [f for f in findings if f.severity == "error"] == []
     for finding in findings:
+        assert finding.severity in family.NAMES[finding.check]
         require_place(finding, [len(one.logged) for one in episodes])
     assert implied_layout(contents).observation

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from offline_to_online.dataset.checks import RobotFacts, Seen, Subject, direction
+from offline_to_online.dataset.manifest import Manifest, load_manifest
 from offline_to_online.dataset.robot_facts import robot_facts
 from offline_to_online.plugins import module_for
 from tests.dataset.checks.steered_logs import (
@@ -29,6 +31,7 @@ from tests.dataset.checks.steered_logs import (
 from tests.dataset.checks.timed_logs import real
 
 PLUGINS = {"fetch": "fetch_pick_and_place", "pusht": "pusht", "door": "adroit_door"}
+MANIFESTS = {"fetch": "fetch_mixed", "pusht": "pusht_human", "door": "adroit_door_human"}
 OBSERVED = {"fetch": [*range(25), 28, 29, 30], "pusht": range(5), "door": range(39)}
 """Fetch's file holds the achieved goal before the desired one."""
 
@@ -59,6 +62,11 @@ def known(folder: Path, name: str) -> tuple[Subject, list[Seen]]:
         ),
         cut,
     )
+
+
+def manifest_of(name: str) -> Manifest:
+    """Of the data set that is in use for this robot."""
+    return load_manifest(Path(__file__).resolve().parents[3] / "data/manifests" / f"{MANIFESTS[name]}.yaml")
 
 
 def test_a_sound_log_is_not_accused(sound: list[Seen]) -> None:
@@ -96,6 +104,25 @@ def test_a_third_of_the_episodes_may_be_wrong(sound: list[Seen]) -> None:
     assert (finding.episode, finding.count) == (2, 4)
 
 
+@pytest.mark.parametrize("change", [negated(), negated(1), swapped(0, 1), UNITS[0]])
+@pytest.mark.parametrize("only", [range(6), range(6, 12), range(7), range(5, 12)])
+def test_neither_of_two_halves_is_accused(sound: list[Seen], change: Change, only: range) -> None:
+    """Which was changed cannot be told: the smaller group is named, or else the first."""
+    (finding,) = found(direction, subject(), acted(sound, change, only=only))
+    smaller = only if len(only) == 6 else sorted(set(range(12)) - set(only))
+    first = 0 if len(only) == 6 else smaller[0]
+    said = f"two groups of episodes contradict each other ({len(smaller)} against {12 - len(smaller)}); "
+    assert finding.message == said + "which is right is not known"
+    assert (finding.severity, finding.episode, finding.count) == ("warning", first, len(smaller))
+
+
+def test_one_of_four_episodes_contradicts_the_others(sound: list[Seen]) -> None:
+    """So few are accused."""
+    finding = the(found(direction, subject(), acted(sound, negated(0), only=[2, 5, 8])), "flipped_sign")
+    assert finding.message.startswith("3 episode(s) contradict the others")
+    assert (finding.episode, finding.count) == (2, 3)
+
+
 def test_episodes_beyond_those_that_were_fitted_are_judged() -> None:
     """The first 200 are kept; the 230th is held against them."""
     episodes = [one(i, *drive(i, length=24)) for i in range(240)]
@@ -120,6 +147,21 @@ def test_a_robot_knows_the_order_of_a_whole_log(sound: list[Seen]) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("change", "check"),
+    [(negated(0), "flipped_sign"), (negated(), "flipped_sign"), (swapped(0, 1), "swapped_dimensions")],
+)
+def test_a_whole_log_against_its_robot_is_an_error_under_a_manifest(
+    sound: list[Seen], change: Change, check: str, make_manifest: Callable[..., Manifest]
+) -> None:
+    """Then the data claims to be that robot's; in an inspection it is a warning, and so is a single episode."""
+    wrong = acted(sound, change)
+    claimed = subject(robot=robot(), manifest=make_manifest())
+    assert {(f.check, f.severity) for f in found(direction, claimed, wrong)} == {(check, "error")}
+    assert {f.severity for f in found(direction, subject(robot=robot()), wrong)} == {"warning"}
+    assert {f.severity for f in found(direction, claimed, acted(sound, change, only=[7]))} == {"warning"}
+
+
 @pytest.mark.parametrize(("steps", "severity"), [(1, "warning"), (3, "warning"), (-2, "warning"), (-1, "notice")])
 def test_the_lag_of_a_whole_log(sound: list[Seen], steps: int, severity: str) -> None:
     """An effect before its command cannot be, one two steps late is odd; one step late is how some robots are."""
@@ -137,8 +179,20 @@ def test_too_little_is_no_evidence(sound: list[Seen]) -> None:
 
 @pytest.mark.parametrize("name", ["door", "fetch", "nao", "pendulum", "pusht", "maze", "push"])
 def test_real_logs_are_not_accused(shared_data: Path, name: str) -> None:
-    """Seven robots; their robots' word where there is a plug-in."""
-    assert found(direction, *known(shared_data, name)) == []
+    """Seven robots; their robots' word, and their manifest, where there is a plug-in."""
+    bare, episodes = known(shared_data, name)
+    claimed = dataclasses.replace(bare, manifest=manifest_of(name)) if name in MANIFESTS else bare
+    assert found(direction, claimed, episodes) == []
+
+
+@pytest.mark.parametrize("name", ["door", "fetch", "pusht"])
+@pytest.mark.parametrize("part", [slice(0, 8), slice(8, 16), slice(None, None, 3)])
+def test_a_part_of_a_real_log_has_no_error(shared_data: Path, name: str, part: slice) -> None:
+    """A few episodes say less, and must not say the opposite."""
+    bare, episodes = known(shared_data, name)
+    few = [dataclasses.replace(one, index=index) for index, one in enumerate(episodes[part])]
+    findings = found(direction, dataclasses.replace(bare, manifest=manifest_of(name)), few)
+    assert "error" not in {finding.severity for finding in findings}
 
 
 @pytest.mark.parametrize(
@@ -154,10 +208,11 @@ def test_real_logs_are_not_accused(shared_data: Path, name: str) -> None:
 def test_a_plug_in_s_word_finds_real_logs_out(
     shared_data: Path, name: str, change: Change, check: str, dimensions: set[str]
 ) -> None:
-    """What was done to every episode of a real log."""
+    """What was done to every episode of a real log; it is kept out where a manifest calls it that robot's."""
     bare, episodes = known(shared_data, name)
-    findings = found(direction, bare, acted(episodes, change))
+    findings = found(direction, dataclasses.replace(bare, manifest=manifest_of(name)), acted(episodes, change))
     assert {(f.check, f.episode, f.dimension) for f in findings} == {(check, None, d) for d in dimensions}
+    assert {f.severity for f in findings} == {"error"}
 
 
 @pytest.mark.parametrize(("name", "steps"), [("fetch", 2), ("pendulum", 1), ("pusht", -2), ("door", 1)])

@@ -56,6 +56,16 @@ def test_the_same_episode_twice_is_what_the_manifest_says(said, severity):
     assert "episode 2" in finding.message
 
 
+def test_copies_are_told_by_the_identity_under_which_they_would_be_stored():
+    """Raw and clipped copies differ until the intake clips: it says what they will be."""
+    episodes = seen(log(4))
+    clipped = [
+        dataclasses.replace(one, identity=episodes[index % 3].episode.identity) for index, one in enumerate(episodes)
+    ]
+    finding = only(found(duplicates, subject(), clipped), "duplicate_episodes")
+    assert (finding.episode, finding.count) == (3, 1)
+
+
 @pytest.mark.parametrize("change", [{"noise": 0.005}, {"trim": 6}, {"scale": 1.0000002}, {"noise": 0.003, "trim": 5}])
 def test_a_near_copy_is_found(change):
     """Noised, trimmed, rounded otherwise, or both noised and trimmed."""

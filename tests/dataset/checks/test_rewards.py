@@ -100,7 +100,9 @@ def test_a_constant_reward_teaches_nothing() -> None:
 def test_missing_rewards(make_manifest: Callable[..., Manifest], source: str, severity: str) -> None:
     """A fact where the robot gives them, an error where the file must; a warning while nobody has said."""
     episodes = [dataclasses.replace(s, logged=dataclasses.replace(s.logged, rewards=None)) for s in log(4)]
-    assert the(found(rewards, subject(), episodes), "missing_rewards").severity == "warning"
+    undecided = the(found(rewards, subject(), episodes), "missing_rewards")
+    assert undecided.severity == "warning"
+    assert "none where only cloning is wanted" in undecided.remedy
     known = subject(manifest=make_manifest(reward_source=source))
     finding = the(found(rewards, known, episodes), "missing_rewards")
     assert (finding.severity, finding.episode, finding.count) == (severity, 0, 4)

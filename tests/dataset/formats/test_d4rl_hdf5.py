@@ -202,6 +202,38 @@ def test_what_was_never_written_is_no_zero(write_hdf5: Write, make_manifest: Mak
         list(episodes_of(path, make_manifest()))
 
 
+@pytest.mark.parametrize(
+    ("name", "chunks", "remedy"),
+    [
+        ("terminals", None, "write the zeros out$"),
+        ("timeouts", (8,), "write the zeros out, or leave the data set away$"),
+        ("infos/is_success", None, "write the zeros out, or leave the data set away$"),
+        ("infos/cost", None, "copy or record the file again$"),
+    ],
+)
+def test_flags_that_were_never_written_are_no_zeros_either(
+    write_hdf5: Write, name: str, chunks: tuple[int] | None, remedy: str
+) -> None:
+    """Whoever made them may have meant all False; the remedy is to say so, for numbers to record again."""
+    path = write_hdf5(**{name: None})
+    with h5py.File(path, "a") as file:
+        file.create_dataset(name, (24,), dtype="f4" if name == "infos/cost" else "?", chunks=chunks)
+    with pytest.raises(DataError, match=rf"/{name} was never written in whole.*{remedy}"):
+        d4rl_hdf5.describe(path)
+
+
+@pytest.mark.parametrize("fill", [True, None])
+def test_flags_that_are_half_written_or_read_as_true_are_recorded_again(write_hdf5: Write, fill: bool | None) -> None:
+    """Nobody meant them to be zeros: some are written already, or they would not read as zeros."""
+    path = write_hdf5(timeouts=None)
+    with h5py.File(path, "a") as file:
+        flags = file.create_dataset("timeouts", (24,), dtype="?", chunks=(8,), fillvalue=fill)
+        if fill is None:
+            flags[:8] = True
+    with pytest.raises(DataError, match=r"/timeouts was never written in whole.*record the file again$"):
+        d4rl_hdf5.describe(path)
+
+
 def test_a_pickle_is_never_opened(tmp_path: Path, make_manifest: MakeManifest) -> None:
     """Not even one that is called HDF5."""
     path = tmp_path / "log.hdf5"

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
+from offline_to_online.dataset._parts import parts_of
 from offline_to_online.dataset.assembly import assemble, implied_layout
 from offline_to_online.dataset.detection import format_of, name_of
 from offline_to_online.dataset.episode import Episode
@@ -200,7 +201,7 @@ def test_what_is_read_is_what_was_described(real: tuple[Path, str]) -> None:
     assert contents.format == name
     names = [sensor.name for sensor in contents.sensors]
     assert len(set(names)) == len(names)
-    assert set(contents.observation) <= set(names)
+    assert {part.sensor for part in parts_of(contents.observation, contents, where=name)} <= set(names)
     for logged in first(module, path, 2):
         steps = len(logged)
         assert "episode" in logged.where

@@ -275,7 +275,7 @@ BROKEN_V21: dict[str, tuple[Break, str, str]] = {
         "leads out of the data set",
         "video_path",
     ),
-    "link": (linked_elsewhere, "link that leads out of the data set", E1),
+    "link": (linked_elsewhere, r"link to elsewhere.*cp -rL", E1),
 }
 
 BROKEN_V30: dict[str, tuple[Break, str, str]] = {

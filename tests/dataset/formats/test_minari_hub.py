@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from offline_to_online.dataset.formats import minari
+from offline_to_online.dataset.formats import _minari_hub, minari
 from offline_to_online.errors import DataError
 from tests.dataset.formats.small_minari import Box, twelve, written
 
@@ -35,16 +36,26 @@ def test_a_data_set_that_is_here_is_not_downloaded(datasets: Path, prefix: str) 
 def test_no_network_is_said_in_one_line(datasets: Path, name: str) -> None:
     """With the name, what the library says, and what to do; nothing is left behind."""
     with pytest.raises(
-        DataError, match=r"cannot download the data set.*D4RL/door/human-v2.*minari says.*path of a copy"
+        DataError,
+        match=r"cannot download .*D4RL/door/human-v2.*minari says.*minari\[hdf5,hf\]==0\.5\.4.*path of a copy",
     ):
         minari.fetch(name)
     assert not list(datasets.iterdir())
 
 
+def test_the_errors_name_what_the_extra_installs() -> None:
+    """One version, in the text and in this package's extra ``hub``."""
+    project = tomllib.loads((Path(__file__).resolve().parents[3] / "pyproject.toml").read_text())
+    (wanted,) = project["project"]["optional-dependencies"]["hub"]
+    assert f"pip install '{wanted}'" == _minari_hub.INSTALL
+
+
 def test_no_library_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is no part of this package's requirements."""
     monkeypatch.setitem(sys.modules, "minari", None)
-    with pytest.raises(DataError, match=r"downloading needs the minari library.*pip install 'minari\[hdf5,hf\]'"):
+    with pytest.raises(
+        DataError, match=r"downloading needs the minari library.*pip install 'minari\[hdf5,hf\]==0\.5\.4'"
+    ):
         minari.fetch("minari:D4RL/door/human-v2")
 
 

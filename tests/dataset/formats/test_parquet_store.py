@@ -98,6 +98,15 @@ def test_what_lies_elsewhere_is_not_followed(tmp_path: Path, log: list[Episode])
         again(tmp_path / "store")
 
 
+def test_the_folder_of_episodes_may_not_lie_elsewhere(tmp_path: Path, log: list[Episode]) -> None:
+    """An ``episodes`` that is a link out of the data set is refused whole."""
+    write_episodes(tmp_path / "elsewhere", log)
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store/episodes").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="episodes is a link to elsewhere"):
+        again(tmp_path / "store")
+
+
 def test_what_others_wrote_is_not_ours(tmp_path: Path, log: list[Episode]) -> None:
     """Neither an empty folder, nor a single file, nor somebody's Parquet; among ours it is an error."""
     assert not parquet_store.recognises(tmp_path)

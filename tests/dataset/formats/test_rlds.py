@@ -332,9 +332,14 @@ def features(**changes: Any) -> Change:
     return lambda folder: (folder / FEATURES).write_text(json.dumps(described(**changes)))
 
 
-def link(folder: Path) -> None:
-    (folder / VAL).rename(folder.parent / "elsewhere")
-    (folder / VAL).symlink_to(folder.parent / "elsewhere")
+def link(name: str) -> Change:
+    """A file of the data set put elsewhere, and linked to."""
+
+    def change(folder: Path) -> None:
+        (folder / name).rename(folder.parent / "elsewhere")
+        (folder / name).symlink_to(folder.parent / "elsewhere")
+
+    return change
 
 
 def too_long(folder: Path) -> None:
@@ -360,7 +365,9 @@ def no_example(folder: Path) -> None:
         (no_example, "no tf.train.Example", f"{VAL}, split val, episode 4"),
         (remove(TRAIN), "the shard is missing", TRAIN),
         (lambda folder: shutil.copy(folder / VAL, folder / "arm-val.tfrecord-00001-of-00002"), "no split", "00001-of"),
-        (link, "the shard is a link", VAL),
+        (link(VAL), "is a link to elsewhere", VAL),
+        (link(INFO), "is a link to elsewhere", INFO),
+        (link(FEATURES), "is a link to elsewhere", FEATURES),
         (lengths("2", "3"), "2 episodes in this shard.*3 by shardLengths", "00001-of-00002, split train"),
         (lengths("1", "2"), "2 episodes in this shard.*1 by shardLengths", f"{TRAIN}, split train"),
         (lengths("2"), "the shard is missing", "00000-of-00001"),

@@ -142,14 +142,16 @@ def test_without_the_usual_keys_all_vectors_are_the_observation(recording: Path)
     )
 
 
-def test_dones_before_the_end_stay_as_logged(recording: Path) -> None:
-    """robomimic's done_mode 2 sets them at every step in success: assembly says what to do about it."""
+def test_dones_at_every_step_in_success_are_one_ending(recording: Path) -> None:
+    """robomimic's done_mode 2: they stay as logged, and assembly takes them for one ending if they last to the end."""
     rewards = next(robomimic_hdf5.read(recording)).rewards
     change(recording, lambda file: file["data/demo_0/dones"].write_direct(rewards.astype(np.int64)))
     logged = next(robomimic_hdf5.read(recording))
     assert logged.terminals.sum() == rewards.sum() == 2
+    assert assemble(logged, implied_layout(robomimic_hdf5.describe(recording))).terminated
+    change(recording, lambda file: file["data/demo_0/dones"].write_direct(np.roll(rewards, -1).astype(np.int64)))
     with pytest.raises(DataError, match=r"end_before_the_last_step.*terminals: ignore"):
-        assemble(logged, implied_layout(robomimic_hdf5.describe(recording)))
+        assemble(next(robomimic_hdf5.read(recording)), implied_layout(robomimic_hdf5.describe(recording)))
 
 
 def test_other_forms_of_the_action_are_extra(recording: Path) -> None:

@@ -110,6 +110,16 @@ def test_a_sensor_that_is_not_wanted_is_not_read(recording: Path) -> None:
     assert len(episode) == 6
 
 
+def test_the_default_observation_does_not_hold_the_clock(recording: Path) -> None:
+    """The first number of a state is the time, and stays the time alone; a manifest may still select all of it."""
+    contents, logged = robosuite_raw.describe(recording), next(robosuite_raw.read(recording))
+    episode = assemble(logged, implied_layout(contents))
+    assert episode.observations.shape == (6, 4)
+    assert np.array_equal(episode.observations, logged.sensors["states"][:, 1:].astype(np.float32))
+    assert np.array_equal(logged.times, logged.sensors["states"][:, 0])
+    assert assemble(logged, implied_layout(contents, ("states",))).observations.shape == (6, 5)
+
+
 def shorten(file: Any) -> None:
     states = file["data/demo_2/states"][:-1]
     del file["data/demo_2/states"]

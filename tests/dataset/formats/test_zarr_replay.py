@@ -199,6 +199,14 @@ def link(store: Path) -> None:
     path.symlink_to(store.parent / "elsewhere")
 
 
+def test_a_link_within_the_store_is_followed(store: Path) -> None:
+    """What it leads to lies in the store as well, and is hashed with it."""
+    wanted = [episode.sensors["state"].tobytes() for episode in zarr_replay.read(store)]
+    (store / "data/state/1.0").rename(store / ".kept")
+    (store / "data/state/1.0").symlink_to("../../.kept")
+    assert [episode.sensors["state"].tobytes() for episode in zarr_replay.read(store)] == wanted
+
+
 def shorten(store: Path) -> None:
     group = zarr.open_group(store, mode="a")
     group["data/state"].resize((24, 5))
