@@ -4,3 +4,8 @@
 ``rlds`` write them by each format's published layout. ``structural``, ``hashed`` and ``semantic`` break them,
 ``clean`` does not; ``judging`` runs the command line and says what a case is worth.
 """
+
+import os
+
+# Before h5py is imported: a lock lives as long as any process that inherited the file, and every case starts some.
+os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")

@@ -19,14 +19,16 @@ from benchmarks.bad_inputs.fault import (
     untabled,
 )
 from benchmarks.bad_inputs.logs import EPISODES, picks, slides, swings
-from benchmarks.bad_inputs.semantic import SOME
 from offline_to_online.dataset.spec import Array
 
 CUT, CONTINUES, UNMARKED = ("cut_marked_as_terminal",), ("episode_continues",), ("unmarked_boundary",)
 RATE, REWARD, SUCCESS = ("control_rate_mismatch",), ("reward_mismatch",), ("success_mismatch",)
 NEAR, SEAM = ("near_duplicate_episodes",), r"episode [34]\b"
 STEP = r"step (?:19|20|21)\b"
-FAILED = tuple(i for i, recording in enumerate(slides().recordings) if not recording.successes[-1])[:4]
+FAILED, SUCCEEDED = (
+    tuple(i for i, recording in enumerate(slides().recordings) if recording.successes[-1] == told)[:4]
+    for told in (False, True)
+)
 LENGTH = len(slides().recordings[3])
 
 
@@ -135,9 +137,9 @@ FAULTS: dict[str, tuple[Fault, ...]] = {
         ),
         Fault(
             "not told of four that succeeded",
-            s.told_success(False, SOME),
+            s.told_success(False, SUCCEEDED),
             SUCCESS,
-            FIRST,
+            rf"episode {SUCCEEDED[0]}\b",
             formats=("d4rl_hdf5", "lerobot (v2.1)"),
         ),
     ),

@@ -21,15 +21,17 @@ import yaml
 
 from benchmarks.bad_inputs.case import Case
 from benchmarks.fresh_clone import ROOT, environment
+from offline_to_online.dataset.validation import WRITTEN
 
 LIMIT_S = 30.0
 NAME = "case"
 MANIFEST = f"data/manifests/{NAME}.yaml"
 DRAFTED = {MANIFEST, f"data/manifests/{NAME}.params.yaml"}
-STORED = {f"data/episodes/{name}" for name in (
-    "transitions.parquet", "episodes.parquet", "split.json", "validation.json", "acceptance.json",
-)} | {"data/episodes"}  # fmt: skip
-FINDING = re.compile(r"^\s*(error|warning|notice)\s*:?\s*(\w+)(?: \((.*?)\))?: ")
+STORED = {"data/episodes", *(f"data/episodes/{name}" for name in WRITTEN)}
+FINDING = re.compile(r"^\s*(error|warning|notice)\s*:?\s*(\w+)(?: \((.*?)\))?: (?:(\w+): )?")
+LED = re.compile(r"(\w+): (?:(\w+): )?")
+"""What a line begins with: a check's name, and under it the name of what a single episode suffers."""
+
 ALSO = re.compile(r"(\w+) \(([^()]*)\)")
 
 
@@ -47,10 +49,15 @@ class Said:
     def findings(self, *, notices: bool = False) -> list[tuple[str, str]]:
         """Name and place of every error and warning that was said, be it in the report or in the line of the error."""
         found = [match.groups() for match in map(FINDING.match, self.stdout.splitlines()) if match]
-        listed = [(name, place or "") for severity, name, place in found if notices or severity != "notice"]
+        listed = [
+            (name, place or "")
+            for severity, check, place, inner in found
+            for name in (check, inner)
+            if name and (notices or severity != "notice")
+        ]
         line = self.stderr.removeprefix("error: ")
-        first = re.match(r"(\w+): ", line)
-        return listed + ([(first[1], line)] if first else []) + ALSO.findall(line)
+        led = LED.match(line)
+        return listed + [(name, line) for name in (led.groups() if led else ()) if name] + ALSO.findall(line)
 
 
 @dataclass(frozen=True, kw_only=True)
