@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,8 @@ import numpy as np
 from benchmarks.bad_inputs import slider
 from offline_to_online.dataset.spec import Array
 
-SEED = 20_240
+DEFAULT_SEED = 20_240
+SEED = int(os.environ.get("BAD_INPUTS_SEED", DEFAULT_SEED))
 PEOPLE = ("anna", "ben")
 EPISODES = 30
 """Of the slider: a little more than the thousand steps below which some checks only give notice."""

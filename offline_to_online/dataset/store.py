@@ -62,7 +62,8 @@ class EpisodeWriter:
         index = np.full(len(episode), len(self._rows), dtype=np.int32)
         self._steps.append(table.add_column(0, "episode", pa.array(index)))
         self._rows.append(_summary(episode))
-        self._final.append(np.asarray(episode.observations[-1], dtype=np.float32))
+        # A copy: a view of its last row would keep the whole episode.
+        self._final.append(np.array(episode.observations[-1], dtype=np.float32))
         self._held += len(episode)
         if self._held >= BLOCK_STEPS:
             self._flush()
