@@ -8,10 +8,8 @@ containment of documents", 1997); two runs from one reset share few.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise
 
 import numpy as np
 
@@ -127,8 +125,7 @@ class NearDuplicates:
         """Near-duplicates among all episodes seen, ascending; exact copies are among them."""
         self._settle()
         if self.seen_pairs is None:
-            candidates = sorted(pair for pair, shared in self._candidates().items() if shared >= FEWEST)
-            pairs = (self._compare(first, second) for first, second in candidates)
+            pairs = (self._compare(first, second) for first, second in self._candidates())
             self.seen_pairs = [pair for pair in pairs if pair is not None]
         return self.seen_pairs
 
@@ -172,21 +169,30 @@ class NearDuplicates:
         steps = steps[:KEPT]
         return _Sketch(kept[:KEPT].copy(), steps.astype(np.int32), values[steps].astype(np.float32))
 
-    def _candidates(self) -> Counter[tuple[int, int]]:
-        """Pairs of episodes by the number of kept rows that they share."""
+    def _candidates(self) -> list[tuple[int, int]]:
+        """Pairs of episodes that share enough of the rows they kept, ascending.
+
+        Pairs are counted as numbers in arrays: of many episodes there are millions that share a single row.
+        """
         if not self.sketches:
-            return Counter()
+            return []
         hashes = np.concatenate([sketch.hashes for sketch in self.sketches.values()])
         owners = np.repeat(list(self.sketches), [len(sketch.hashes) for sketch in self.sketches.values()])
         order = np.lexsort((owners, hashes))
         hashes, owners = hashes[order], owners[order]
         starts = np.flatnonzero(np.r_[True, hashes[1:] != hashes[:-1]])
-        stops = np.r_[starts[1:], len(hashes)]
-        shared: Counter[tuple[int, int]] = Counter()
-        for start, stop in zip(starts[stops - starts > 1], stops[stops - starts > 1], strict=True):
-            crowd = owners[start:stop].tolist()
-            shared.update(combinations(crowd, 2) if len(crowd) <= CROWD else pairwise(crowd))
-        return shared
+        sizes = np.diff(np.r_[starts, len(hashes)])
+        base = int(owners.max()) + 1
+        codes = [np.zeros(0, dtype=np.int64)]
+        for size in range(2, CROWD + 1):
+            crowds = owners[starts[sizes == size][:, None] + np.arange(size)]
+            first, second = np.triu_indices(size, 1)
+            codes.append((crowds[:, first] * base + crowds[:, second]).ravel())
+        for start, size in zip(starts[sizes > CROWD], sizes[sizes > CROWD], strict=True):
+            crowd = owners[start : start + size]
+            codes.append(crowd[:-1] * base + crowd[1:])
+        pairs, shared = np.unique(np.concatenate(codes), return_counts=True)
+        return [divmod(int(code), base) for code in pairs[shared >= FEWEST]]
 
     def _compare(self, first: int, second: int) -> Pair | None:
         """The pair, if most of what the two keep is the same, in the same order, and close."""
