@@ -52,6 +52,7 @@ def _inspect(chosen: argparse.Namespace) -> None:
         manifest=manifest,
         robot=robot,
         terminals=chosen.terminals != "ignore",
+        leave_out=chosen.leave_out,
     )
     print(page(found))
     if chosen.json is not None:
@@ -147,6 +148,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--robot", help=f"its plug-in; there is {', '.join(available('robots'))}")
         command.add_argument(
             "--keys", nargs="+", default=[], help="sensors of the observation, as in observations[0:28]"
+        )
+        command.add_argument(
+            "--leave-out", nargs="+", type=int, default=[], help="episodes to pass over, by their number from 0"
         )
         command.add_argument(
             "--terminals",

@@ -52,6 +52,7 @@ class Stated:
     action_unit: str = ""
     observation_unit: str = ""
     terminals: str = ""
+    leave_out: Sequence[int] = ()
 
 
 def adopt(
@@ -89,7 +90,14 @@ def adopt(
             raise ManifestError("this file is there already", where=str(target), limit=limit, remedy="choose a name")
     robot = None if robot_name is None else plug_in(robot_name, where="--robot")
     said = stated or Stated()
-    found = inspect(path, format_name=format_name, keys=keys, robot=robot, terminals=said.terminals != "ignore")
+    found = inspect(
+        path,
+        format_name=format_name,
+        keys=keys,
+        robot=robot,
+        terminals=said.terminals != "ignore",
+        leave_out=said.leave_out,
+    )
     if found.errors:
         raise _refused(found)
     manifest = manifest_text(found, name=name, keys=keys, robot=robot, robot_name=robot_name, said=said)
@@ -139,6 +147,7 @@ def manifest_text(
         ("reward_source", *_reward_source(found, spec, warned)),
         *([("duplicates", _state(COPIES), "")] if "duplicate_episodes" in warned else []),
         *_terminals(said, warned),
+        *([("leave_out", sorted(set(said.leave_out)), "")] if said.leave_out else []),
         ("licence", said.licence or _fact(contents.facts, LICENCES) or _state("the licence of the data"), ""),
         ("source", said.source or _fact(contents.facts, SOURCES) or _state("where the data comes from"), ""),
         ("hashes", {source_name(found.path): source_sha256(found.path)}, ""),

@@ -110,6 +110,7 @@ def inspect(
     manifest: Manifest | None = None,
     robot: ModuleType | None = None,
     terminals: bool = True,
+    leave_out: Sequence[int] = (),
 ) -> Inspection:
     """Read a data set once, from its first episode to its last, and look at everything.
 
@@ -120,6 +121,7 @@ def inspect(
         manifest: what the data claims to be; None for a stranger's data.
         robot: the plug-in of the robot that it is of; names, bounds and rewards are then held against the robot's.
         terminals: whether the data's terminals are taken; if not, every end counts as a cut.
+        leave_out: indices of episodes that are passed over; those of the manifest are too.
 
     An episode that cannot be assembled is a finding, and the others are looked at.
 
@@ -140,7 +142,10 @@ def inspect(
         subject = _subject(contents, layout, robot, facts)
     examination, measured = Examination(subject), Measured()
     broken: list[tuple[int, DataError]] = []
+    passed_over = {*leave_out, *(manifest.leave_out if manifest else ())}
     for index, logged in enumerate(reader.read(path, extra=True)):
+        if index in passed_over:
+            continue
         try:
             episode = assemble(logged, layout)
         except DataError as error:
@@ -167,7 +172,7 @@ def _broken(episodes: list[tuple[int, DataError]]) -> list[Finding]:
             check="broken_episode",
             severity="error",
             message=f"{first.what}: {first.limit}",
-            remedy=f"{first.remedy}; or say leave_out: [{listed}] in the manifest",
+            remedy=f"{first.remedy}; or leave_out: [{listed}] in the manifest (--leave-out before there is one)",
             file=first.where,
             episode=None if f"episode {index}" in first.where else index,
             count=len(episodes),

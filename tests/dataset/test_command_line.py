@@ -243,7 +243,10 @@ def test_one_broken_episode_is_a_finding(write_hdf5: Write, plant: Plant, capsys
     out, err = capsys.readouterr()
     assert caught.value.code == 2
     assert "episodes      3, of 6 to 6 steps" in out
-    assert re.search(r"broken_episode: actions\.a0 is nan.*episode 1, step 2.*leave_out: \[1\]", err)
+    assert re.search(r"broken_episode: actions\.a0 is nan.*episode 1, step 2.*leave_out: \[1\].*--leave-out", err)
+    path = str(write_hdf5(actions=actions))
+    main(["adopt", path, "--name", "mine", "--leave-out", "1"])
+    assert yaml.safe_load(Path("data/manifests/mine.yaml").read_text())["leave_out"] == [1]
 
 
 def test_an_episode_is_left_out_where_the_manifest_says_so(

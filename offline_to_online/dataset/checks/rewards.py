@@ -105,6 +105,7 @@ class _Sums:
     yy: float = 0.0
 
     def add(self, x: Array, y: Array) -> None:
+        """Count the rewards (T,) of one episode."""
         self.n += len(x)
         self.x += float(x.sum())
         self.y += float(y.sum())

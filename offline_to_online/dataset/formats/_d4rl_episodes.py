@@ -87,10 +87,12 @@ class _Facts:
         self.source, self.columns, self.index, self.where = source, columns, index, where
 
     def operator(self) -> str | None:
+        """Who acted."""
         found = self.of_episode("operator")
         return None if found is None else text(found)
 
     def seed(self) -> int | None:
+        """The seed of the reset, a whole number from -1."""
         value = self.number("seed")
         if value is None:
             return None
@@ -104,6 +106,7 @@ class _Facts:
         return int(value)
 
     def number(self, name: str) -> Any:
+        """A finite number of the episode; None where it is not logged."""
         value = self.of_episode(name)
         if value is not None and not np.isfinite(value):
             limit = "a finite number"
@@ -111,6 +114,7 @@ class _Facts:
         return value
 
     def of_episode(self, name: str) -> Any:
+        """The value of this episode, whatever it is; None where it is not logged."""
         data = self.source.find(f"episodes/{name}")
         if data is not None:
             flat = name in ("operator", "seed", "success", "score")
