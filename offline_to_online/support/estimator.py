@@ -115,6 +115,41 @@ class SupportEstimator:
         """Index of the episode that each row came from, int64 (N,)."""
         return np.repeat(np.arange(len(self.lengths)), self.lengths)
 
+    def score(self, observations: Array, actions: Array) -> Array:
+        """How far outside the support, float32 (Q,): higher is farther, +inf for a query that is not finite.
+
+        The number that the thresholds are set on, for the guard, the drift and the audit.
+
+        Raises:
+            SupportError: other sizes than those it was fitted on.
+        """
+        return self.distance(observations, actions)
+
+    def terms(self, observations: Array, actions: Array) -> dict[str, Array]:
+        """``score`` and what it is made of, by name, each float32 (Q,): ``score``, ``distance``, ``log_prob``."""
+        return {
+            "score": self.score(observations, actions),
+            "distance": self.distance(observations, actions),
+            "log_prob": self.log_prob(observations, actions),
+        }
+
+    def nearest(self, observations: Array, actions: Array, k: int) -> tuple[Array, Array]:
+        """The k nearest logged transitions of each query: distances (Q, k), ascending, and their rows (Q, k).
+
+        A row's episode is ``episodes[episode_of[row]]``, its step ``step_of[row]``. Queries that are not finite are
+        answered as if they were zero.
+        """
+        queries, _ = self._queries(observations, actions)
+        distances, rows = self._joint.nearest(queries, min(k, len(self._joint)))
+        return distances / self._unit, rows
+
+    @property
+    def step_of(self) -> Array:
+        """Step within its episode of each row, int64 (N,)."""
+        starts = np.cumsum(self.lengths) - self.lengths
+        steps: Array = np.arange(len(self.observations)) - np.repeat(starts, self.lengths)
+        return steps
+
     def distance(self, observations: Array, actions: Array) -> Array:
         """Distance to the k-th nearest logged transition, float32 (Q,).
 
