@@ -22,12 +22,15 @@ from offline_to_online.dataset.files import replacing
 from offline_to_online.dataset.manifest import load_manifest
 from offline_to_online.errors import ParameterError, one_line
 from offline_to_online.evaluation.handoff import HandoffConfig
+from offline_to_online.learning.learner import needs_penalty
 from offline_to_online.online.config import OnlineConfig
 from offline_to_online.plugins import available, module_for, unknown
 from offline_to_online.robots import Dynamics
+from offline_to_online.support.behaviour import BehaviourConfig
 from offline_to_online.support.estimator import SupportConfig
 
 ESTIMATOR = "models/support/estimator"
+BEHAVIOUR = "models/support/behaviour"
 EPISODES = "data/episodes/split.json"
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # a name that files, folders and DVC stages are called by
 
@@ -88,6 +91,7 @@ class Params:
     dataset: DatasetParams
     collect: CollectParams
     support: SupportConfig
+    behaviour: BehaviourConfig
     calibration: CalibrationParams
     policies: dict[str, PolicyParams]
     evaluation: EvaluationParams
@@ -171,7 +175,7 @@ def _check_policies(params: Params, where: str) -> None:
     for name, policy in params.policies.items():
         module = module_for("algorithms", policy.algorithm, where=f"{where} policies.{name}.algorithm")
         params.algorithm_config(name)
-        needed = ESTIMATOR if module.NEEDS_SUPPORT else EPISODES
+        needed = BEHAVIOUR if needs_penalty(module) else ESTIMATOR if module.NEEDS_SUPPORT else EPISODES
         if policy.rests_on != needed:
             raise ParameterError(
                 f"rests_on {policy.rests_on!r}",

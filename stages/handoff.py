@@ -28,6 +28,7 @@ def main() -> None:
         panel=params.panel,
         estimator=Path("models/support/estimator"),
         calibration=Path("models/support/calibration.json"),
+        behaviour=Path("models/support/behaviour"),
         models={name: Path("models") / name for name in params.policies},
         audits={name: Path("data/audit") / name for name in params.policies},
         evaluations={name: Path("data/evaluation") / name for name in params.policies},

@@ -1,7 +1,8 @@
 """Train one policy of params.yaml on the train split.
 
-reads   data/episodes; offline RL also models/support/estimator, which must exist before it
-writes  models/<policy>/: policy.safetensors, learner.safetensors, card.json, metrics.json, curves.csv
+reads   data/episodes; offline RL also models/support (the estimator, or the behaviour that its penalty is measured by)
+writes  models/<policy>/: policy.safetensors, learner.safetensors, card.json, metrics.json, curves.csv,
+        penalty_by_region.json (empty where no penalty was learned with)
 run     dvc repro train@<policy>
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -16,25 +18,28 @@ import torch
 from offline_to_online.dataset.files import read_json, write_json
 from offline_to_online.dataset.store import load_episodes
 from offline_to_online.errors import one_line
-from offline_to_online.learning.learner import Normaliser, save_state
+from offline_to_online.learning.learner import Normaliser, needs_penalty, save_state
 from offline_to_online.learning.replay import Replay
 from offline_to_online.learning.training import require_rewards, train
-from offline_to_online.params import ESTIMATOR, load_params, robot_of
+from offline_to_online.params import BEHAVIOUR, ESTIMATOR, load_params, robot_of
 from offline_to_online.plugins import module_for
 from offline_to_online.progress import progress
 from offline_to_online.support.estimator import SupportEstimator
+from offline_to_online.support.penalty import SupportPenalty, table, where_it_acts
 from stages import argument
 
 
 @one_line
 def main() -> None:
-    """Train, export, and print the last losses."""
+    """Train, export, and print how much it was and, where there is a penalty, where it acts."""
     params = load_params()
     name = argument(params.policies, what="policy", where="params.yaml policies")
     config, folder = params.algorithm_config(name), Path("models") / name
     algorithm = module_for("algorithms", params.policies[name].algorithm)
     require_rewards(read_json(Path("data/episodes/schema.json"))["reward_source"], algorithm, policy=name)
-    schemas = robot_of(params).SPEC
+    module = robot_of(params)
+    schemas = module.SPEC
+    penalty = SupportPenalty.load(Path(BEHAVIOUR)) if needs_penalty(algorithm) else None
     episodes = load_episodes(Path("data/episodes"), "train")
     learner = algorithm.make(
         config,
@@ -42,6 +47,7 @@ def main() -> None:
         action=schemas.action,
         normaliser=Normaliser.from_episodes(episodes),
         seed=params.seed,
+        **({"penalty": penalty} if penalty else {}),
     )
     replay = Replay(schemas.observation.size, schemas.action.size)
     replay.extend(episodes)
@@ -59,12 +65,19 @@ def main() -> None:
     save_state(folder / "learner.safetensors", learner.state())
     card = {"algorithm": params.policies[name].algorithm, "config": asdict(config), "seed": params.seed}
     card |= {"episodes": len(episodes), "steps": len(replay), "pessimism": algorithm.PESSIMISM}
-    if algorithm.NEEDS_SUPPORT:
+    acts: dict[str, Any] = {}
+    if penalty:
+        card["behaviour_sha256"] = penalty.sha256
+        acts = where_it_acts(penalty, module.regions, episodes, learner.act)
+    elif algorithm.NEEDS_SUPPORT:
         card["estimator_sha256"] = SupportEstimator.load(Path(ESTIMATOR)).sha256
+    write_json(folder / "penalty_by_region.json", acts)
     write_json(folder / "card.json", card)
     write_json(folder / "metrics.json", curve[-1] if curve else {"update": 0})
     pd.DataFrame(curve).to_csv(folder / "curves.csv", index=False, lineterminator="\n")
     print(f"train {name}: {config.updates} updates on {len(episodes)} episodes, {len(replay)} steps")
+    if acts:
+        print(table(acts))
 
 
 if __name__ == "__main__":

@@ -8,10 +8,24 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
-from benchmarks import demo_cost, demo_seeds, results_file, safety_limits
+from benchmarks import (
+    demo_cost,
+    demo_seeds,
+    results_file,
+    safety_limits,
+    support_calibration,
+    support_gaps,
+    support_speed,
+    support_speed_tasks,
+)
+from benchmarks.support_data import Log, unnamed
+from benchmarks.support_detection import __main__ as support_detection
+from offline_to_online.dataset.episode import Episode
+from offline_to_online.dataset.spec import Array
 from offline_to_online.online.evidence import RolloutEvidence
 from offline_to_online.online.gating import rules
 
@@ -92,3 +106,194 @@ def test_memory_counts_what_a_process_starts() -> None:
         for each in [*tree.children(recursive=True), tree]:
             each.kill()
     assert measured > 0.19
+
+
+PROMISE: dict[str, Any] = {
+    "log": "fetch", "method": "split", "alpha": 0.1, "calibration": 24, "resplits": 200, "threshold": "episode",
+    "flagged": 0.08, "flagged_se": 0.01, "drift": 0.05, "drift_se": 0.01, "random": 0.4,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "holds"),
+    [
+        ({"flagged": 0.119}, True),
+        ({"flagged": 0.121}, False),
+        ({"flagged": 0.041}, True),
+        ({"flagged": 0.039}, False),
+        ({"threshold": "step", "drift": 0.119}, True),
+        ({"threshold": "step", "drift": 0.121}, False),
+    ],
+)
+def test_a_threshold_that_breaks_its_promise_says_so(change: dict[str, Any], holds: bool) -> None:
+    """Two standard errors beyond either end of the flagged share, or above alpha for the drift, and no further."""
+    assert support_calibration.kept({**PROMISE, **change})["holds"] is holds
+
+
+def test_a_tame_random_policy_too_few_resplits_and_a_threshold_from_too_few_episodes_are_claims_that_break() -> None:
+    """None of them is passed over; what leaving one out gives is no claim at all."""
+    step = {**PROMISE, "threshold": "step", "resplits": 199}
+    few = {"log": "door", "method": "split", "alpha": 0.01, "calibration": 19, "needed": 99, "refusal": ""}
+    crossed = {**PROMISE, "method": "cross-conformal", "flagged": 0.9}
+    made = support_calibration.claims([step, few, crossed])
+    assert [(one["measured"], one["holds"]) for one in made] == [
+        (0.05, True),
+        ("a threshold", False),
+        (0.4, False),
+        (199, False),
+    ]
+
+
+def test_the_standard_error_is_that_of_the_mean_given_the_fits() -> None:
+    """Fits that differ do not widen it; where each has one re-split only, the fits are the draws."""
+    rng = np.random.default_rng(0)
+    draws = rng.normal(size=(2000, 4, 25)) + 10 * np.arange(4)[:, None]
+    said = [support_calibration.standard_error(values) for values in draws]
+    assert np.mean(said) == pytest.approx(draws.mean(axis=(1, 2)).std(), rel=0.05)
+    assert support_calibration.standard_error(np.array([[1.0], [3.0]])) == pytest.approx(1.0)
+
+
+def test_the_quick_calibration_keeps_its_promises_and_refuses_what_is_too_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A tenth of Fetch's log: thresholds at alpha 0.1, the refusal at 0.01 in the table, the same figures twice."""
+    monkeypatch.setattr(results_file, "RESULTS", tmp_path)
+    monkeypatch.setattr(support_calibration, "QUICK_SHARE", 0.1)
+    log = support_calibration.small_fetch()
+    monkeypatch.setattr(support_calibration, "small_fetch", lambda: log)
+    cell = support_calibration.Cell(log="fetch", train=5, calibration=14, alphas=(0.01, 0.1))
+    monkeypatch.setattr(support_calibration, "QUICK", (cell,))
+    support_calibration.main(["--quick", "--jobs", "1"])
+    left = json.loads((tmp_path / "support_calibration_quick.json").read_text())
+    judged = {one["claim"]: one["holds"] for one in left["claims"]}
+    assert len(judged) == 5
+    assert all(holds for text, holds in judged.items() if "random policy" not in text)
+    refused = "refused: too few episodes to calibrate: 14 held out, 5 for training (split): 99 of either for alpha 0.01"
+    assert refused in capsys.readouterr().out
+    assert support_calibration.measure(cell, log, fits=2) == left["rows"]
+
+
+def made_up_log() -> Log:
+    """Forty random walks of a robot with two regions of each kind and a goal of its own in each."""
+    rng = np.random.default_rng(0)
+
+    def regions(observations: Array, actions: Array) -> dict[str, Array]:
+        right, up, far = (observations[:, i] > 0 for i in range(3))
+        kinds = {"gripper_pose": right, "contact_mode": up, "reset_state": far}
+        return {f"{k}/{n}": m == v for k, m in kinds.items() for n, v in (("yes", True), ("no", False))}
+
+    def episode() -> Episode:
+        walk = np.cumsum(rng.normal(size=(11, 4)), axis=0)
+        walk[:, 2:] = rng.normal(size=2)
+        none = np.zeros(10, dtype=np.float32)
+        return Episode(
+            observations=walk.astype(np.float32), actions=rng.uniform(-1, 1, (10, 2)).astype(np.float32),
+            rewards=none, cost=none, intervened=none > 0, terminated=False, truncated=True, operator="walk", seed=0,
+            success=False, score=0.0,
+        )  # fmt: skip
+
+    module = unnamed("nao", [episode()])
+    module.SPEC.sensor_dimensions = {"encoder": ("o0", "o1"), "goal camera": ("o2", "o3")}
+    module.regions = regions
+    return Log(name="door", episodes=tuple(episode() for _ in range(40)), module=module)
+
+
+def test_planted_gaps_are_found_and_nothing_where_none_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A made-up log: every region taken out stands first, a clean split names nothing, and all claims hold."""
+    monkeypatch.setattr(results_file, "RESULTS", tmp_path)
+    monkeypatch.setattr(support_gaps, "load", lambda name: made_up_log())
+    support_gaps.main(["--quick"])
+    left = json.loads((tmp_path / "support_gaps_quick.json").read_text())
+    assert [one["holds"] for one in left["claims"]] == [True] * 5
+    planted = [row["region"] for row in left["rows"] if row["part"] == "planted"]
+    assert len(planted) == 8
+    assert all(row["first"] == row["cases"] for row in left["rows"] if row["part"] == "every region")
+
+
+def test_what_is_planted_is_gone_and_the_rest_is_not() -> None:
+    """Every step of the region, no other; a sensor's readings and nothing beside them; not one episode changed."""
+    log = made_up_log()
+    before = sum(map(len, log.episodes))
+    kept = list(support_gaps.without(log.episodes, log, "gripper_pose/yes"))
+    masks = support_gaps.masks_of(log, kept)
+    assert not masks["gripper_pose/yes"].any()
+    inside = int(support_gaps.masks_of(log, log.episodes)["gripper_pose/yes"].sum())
+    assert sum(map(len, kept)) == before - inside < before
+    blind = list(support_gaps.without(log.episodes, log, "sensor/goal camera"))
+    assert not any(one.observations[:, 2:].any() for one in blind)
+    assert all((a.observations[:, :2] == b.observations[:, :2]).all() for a, b in zip(blind, log.episodes, strict=True))
+    assert sum(map(len, log.episodes)) == before
+
+
+def test_a_gap_that_is_missed_or_made_up_says_so() -> None:
+    """One case that does not stand first, one name too many, one split in twenty: three claims break."""
+    row = {"part": "planted", "log": "door", "region": "a/b", "cases": 3, "first": 3, "named": 3, "others": []}
+    blind, every = {**row, "part": "blind"}, {**row, "part": "every region"}
+    clean = {**row, "part": "clean", "cases": 20, "named": 0}
+    assert all(one["holds"] for one in support_gaps.claims([row, blind, every, clean], at_least=1))
+    bad = [{**row, "first": 2}, blind, {**every, "others": ["a/c"]}, {**clean, "named": 1}]
+    assert [one["holds"] for one in support_gaps.claims(bad, at_least=2)] == [False, True, False, False, False]
+
+
+def test_every_search_is_measured_and_its_figures_claimed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small plan, its tasks run in this process: each line is there, and each of the issue's claims."""
+    plan = support_speed.Plan(pairs={2000: 1}, queries=100, approximate=(2000,), guard=2000, rounds=2)
+    monkeypatch.setattr(results_file, "RESULTS", tmp_path)
+    monkeypatch.setattr(support_speed, "QUICK", plan)
+    monkeypatch.setattr(support_speed, "task", here)
+    support_speed.main(["--quick"])
+    left = json.loads((tmp_path / "support_speed_quick.json").read_text())
+    rows = {row["what"]: row for row in left["rows"]}
+    assert list(rows) == ["bare", "ours", "scikit", "pairs", "ivf", "hnsw", "guard"]
+    assert rows["pairs"]["largest_difference"] < 1e-3
+    assert min(rows["ivf"]["recall"], rows["hnsw"]["recall"]) > 0.9
+    assert len(left["claims"]) == 1 + 2 * 2 + 4
+
+
+def here(name: str, folder: str, *values: object) -> dict[str, Any]:
+    """A task of the speed benchmark in this process."""
+    row = support_speed_tasks.TASKS[name](Path(folder), *(str(value) for value in values))
+    return {**row, "peak_mib": support_speed_tasks.peak_mib()}
+
+
+def test_a_task_in_a_process_of_its_own_tells_its_own_memory(tmp_path: Path) -> None:
+    """What this process holds does not count; a search of more points holds more."""
+    peaks = []
+    for points in (1_000, 200_000):
+        support_speed.task("make", tmp_path, points, 10)
+        peaks.append(support_speed.task("alone", tmp_path, "bare", 10)["peak_mib"])
+    assert peaks[1] - peaks[0] > 200_000 * 67 * 4 / 2**20
+
+
+def test_a_search_that_is_too_slow_says_so() -> None:
+    """Each figure has a claim of its own, at its own size."""
+    guard = {"what": "guard", "points": 100, "ratio": 1.1, "bare_ms_p99": 1.0, "nearest_ms_p99": 1.1}
+    fast = {**guard, "score_ms_median": 4.0, "score_ms_p99": 4.9}
+    search = {"what": "pairs", "points": 100, "ratio": 1.1}
+    adds = [{"what": kind, "points": 100, "add_ms_median": 5.0, "add_ms_p99": 49.0} for kind in ("ivf", "hnsw")]
+    plan = support_speed.Plan(pairs={100: 1}, queries=1, approximate=(100,), guard=100, rounds=1)
+    assert all(one["holds"] for one in support_speed.claims([search, *adds, fast], plan))
+    slow = {**fast, "ratio": 1.3, "nearest_ms_p99": 1.3, "score_ms_p99": 5.1}
+    found = support_speed.claims([{**search, "ratio": 1.2}, {**adds[0], "add_ms_p99": 51.0}, adds[1], slow], plan)
+    assert [one["holds"] for one in found] == [False, True, False, True, True, False, False, True, False]
+
+
+def test_the_quick_detection_needs_no_data_and_tells_everybody_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A tenth of Fetch's log: ours and the peers on every kind, no claim on the absent ones, the same figures twice."""
+    monkeypatch.setattr(results_file, "RESULTS", tmp_path)
+    monkeypatch.setattr(support_calibration, "QUICK_SHARE", 0.1)
+    log = support_calibration.small_fetch()
+    monkeypatch.setattr(support_detection, "small_fetch", lambda: log)
+    monkeypatch.setattr(support_detection, "QUICK_STEPS", 60)
+    support_detection.main(["--quick", "--jobs", "1"])
+    printed = capsys.readouterr().out
+    assert ("left out: ECOD and COPOD need PyOD: pip install" in printed) != support_detection.pyod_is_here()
+    left = json.loads((tmp_path / "support_detection_quick.json").read_text())
+    rows = {(r["detector"], r["kind"]): r for r in left["rows"] if r["part"] == "detectors"}
+    assert rows["score", "random"]["auroc"] > 0.9 > 0.6 > rows["state_distance", "random"]["auroc"]
+    assert {"LOF", "LOF, plain", "kNN", "kNN, plain"} <= {detector for detector, _ in rows}
+    assert [one["claim"].partition(":")[0] for one in left["claims"][:-1]] == ["fetch"]
+    again = support_detection.run([support_detection.Data.of(log)], (1, 2), 60, 1)
+    assert support_detection.Measured(again).rows() == left["rows"]

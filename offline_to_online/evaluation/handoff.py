@@ -33,6 +33,7 @@ from offline_to_online.evaluation.panel import load_panel
 from offline_to_online.plugins import module_for
 from offline_to_online.support.calibration import Calibration
 from offline_to_online.support.estimator import SupportEstimator
+from offline_to_online.support.penalty import SupportPenalty
 
 __all__ = ["HandoffConfig", "HandoffSources", "load_handoff", "write_handoff"]
 
@@ -157,6 +158,8 @@ def _read(sources: HandoffSources) -> _Parts:
         "calibration_sha256": parts.calibration.sha256,
         "episodes_sha256": files_sha256(sources.episodes, "transitions.parquet", "episodes.parquet"),
     }
+    if any(sources.learned_with_penalty(name) for name in sources.models) and sources.behaviour:
+        hashes["behaviour_sha256"] = SupportPenalty.load(sources.behaviour).sha256
     demand_agreement(sources, hashes, parts.policies)
     return parts
 

@@ -13,6 +13,7 @@ from offline_to_online.errors import HandoffError
 
 MODEL_FILES = ("policy.safetensors", "learner.safetensors", "card.json")
 AUDIT_FILES = ("metrics.json", "actions.parquet")
+PENALTY_FILES = ("behaviour.safetensors", "behaviour.json")
 EVALUATION_FILES = ("metrics.json", "outcomes.parquet")
 EPISODE_FILES = ("transitions.parquet", "episodes.parquet", "split.json")
 REMEDY = "run `dvc repro handoff`"
@@ -29,6 +30,7 @@ class HandoffSources:
         panel: the saved panel.
         estimator: folder of the support estimator.
         calibration: its two thresholds.
+        behaviour: folder of the support penalty; needed where a policy learned with it.
         models, audits, evaluations: by policy (``bc`` among them), the folders that training, audit and
             evaluation wrote.
     """
@@ -42,6 +44,11 @@ class HandoffSources:
     models: Mapping[str, Path]
     audits: Mapping[str, Path]
     evaluations: Mapping[str, Path]
+    behaviour: Path | None = None
+
+    def learned_with_penalty(self, name: str) -> bool:
+        """Whether a policy's card says that it learned with the support penalty, and so goes on learning with it."""
+        return bool(read_json(self.models[name] / "card.json").get("behaviour_sha256"))
 
 
 def demand_complete(sources: HandoffSources) -> None:
@@ -56,6 +63,8 @@ def demand_complete(sources: HandoffSources) -> None:
         _demand_folder(f"model of {name!r}", sources.models.get(name), MODEL_FILES)
         _demand_folder(f"audit of {name!r}", sources.audits.get(name), AUDIT_FILES)
         _demand_folder(f"evaluation of {name!r}", sources.evaluations.get(name), EVALUATION_FILES)
+        if sources.learned_with_penalty(name):
+            _demand_folder(f"support penalty of {name!r}", sources.behaviour, PENALTY_FILES)
     _demand_folder("set of episodes", sources.episodes, EPISODE_FILES)
     files = {"manifest": sources.manifest, "panel": sources.panel, "calibration": sources.calibration}
     for what, path in files.items():
@@ -78,7 +87,8 @@ def demand_agreement(sources: HandoffSources, hashes: Mapping[str, str], policie
 
     Args:
         sources: complete sources.
-        hashes: what is there now: ``panel_sha256``, ``estimator_sha256``, ``calibration_sha256``, ``episodes_sha256``.
+        hashes: what is there now: ``panel_sha256``, ``estimator_sha256``, ``calibration_sha256``, ``episodes_sha256``,
+            and ``behaviour_sha256`` where there is a support penalty.
         policies: hash of each policy as it is now.
 
     Raises:
@@ -116,6 +126,8 @@ def copies(sources: HandoffSources, chosen: str) -> dict[str, Path]:
     plan |= {"calibration.json": sources.calibration, "panel.json": sources.panel, "manifest.yaml": sources.manifest}
     for path in sorted(p for p in sources.estimator.rglob("*") if p.is_file()):
         plan[f"estimator/{path.relative_to(sources.estimator).as_posix()}"] = path
+    if sources.behaviour and sources.learned_with_penalty(chosen):
+        plan |= {f"behaviour/{name}": sources.behaviour / name for name in PENALTY_FILES}
     for policy in sources.models:
         plan |= {f"audit/{policy}/{name}": sources.audits[policy] / name for name in AUDIT_FILES}
         plan |= {f"evaluation/{policy}/{name}": sources.evaluations[policy] / name for name in EVALUATION_FILES}

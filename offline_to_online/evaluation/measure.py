@@ -22,7 +22,8 @@ from offline_to_online.robots import Dynamics, Task
 NOMINAL, SHIFTED, DYNAMICS = "nominal", "shifted", "dynamics"
 OUTCOME_COLUMNS = (
     "task", "condition", "success", "certified_success", "score", "return_discounted", "return_plain", "cost",
-    "interventions", "clipped", "support_drift", "distance_median", "distance_p95", "failure", "steps",
+    "interventions", "clipped", "support_drift", "support_score_median", "support_score_p95",
+    "failure", "steps",
 )  # fmt: skip
 
 
@@ -85,7 +86,7 @@ def evaluate_policy(
 def outcomes_of(rollouts: Sequence[Rollout], condition: str, gamma: float) -> pd.DataFrame:
     """One row per rollout, in their order; columns ``OUTCOME_COLUMNS``.
 
-    ``clipped`` counts steps, ``interventions`` steps; distances are in the estimator's unit, NaN without support.
+    ``clipped`` counts steps, ``interventions`` steps; support scores are in the estimator's unit, NaN without support.
     """
     rows = [_outcome(rollout, index, condition, gamma) for index, rollout in enumerate(rollouts)]
     return pd.DataFrame(rows, columns=list(OUTCOME_COLUMNS))
@@ -94,12 +95,12 @@ def outcomes_of(rollouts: Sequence[Rollout], condition: str, gamma: float) -> pd
 def summarise(rollouts: Sequence[Rollout], gamma: float) -> dict[str, Any]:
     """The numbers of one condition.
 
-    Rates are shares of episodes; ``constraint_cost``, ``interventions`` and returns are means per episode; distances
-    and ``share_outside`` are over all steps, null without support. Intervals are of 95 %: Wilson's for the
-    success rate, the bootstrap's for the score.
+    Rates are shares of episodes; ``constraint_cost``, ``interventions`` and returns are means per episode;
+    ``support_score`` and ``share_outside`` are over all steps, null without support. Intervals are of 95 %: Wilson's
+    for the success rate, the bootstrap's for the score.
     """
     table = outcomes_of(rollouts, NOMINAL, gamma)
-    distances = np.concatenate([r.distance for r in rollouts])
+    scores = np.concatenate([r.support_score for r in rollouts])
     return {
         "tasks": len(rollouts),
         "success_rate": float(table["success"].mean()),
@@ -112,8 +113,8 @@ def summarise(rollouts: Sequence[Rollout], gamma: float) -> dict[str, Any]:
         "constraint_cost": float(table["cost"].mean()),
         "interventions": float(table["interventions"].mean()),
         "clipped": float(table["clipped"].mean()),
-        "support_distance": {"median": _quantile(distances, 0.5), "p95": _quantile(distances, 0.95)},
-        "share_outside": _share_outside(rollouts) if np.isfinite(distances).all() else None,
+        "support_score": {"median": _quantile(scores, 0.5), "p95": _quantile(scores, 0.95)},
+        "share_outside": _share_outside(rollouts) if np.isfinite(scores).all() else None,
         "failures": tally(table["failure"]),
     }
 
@@ -143,15 +144,15 @@ def _outcome(rollout: Rollout, index: int, condition: str, gamma: float) -> dict
         "interventions": rollout.interventions,
         "clipped": int(rollout.clipped.sum()),
         "support_drift": rollout.support_drift,
-        "distance_median": float(np.median(rollout.distance)),
-        "distance_p95": float(np.quantile(rollout.distance, 0.95)),
+        "support_score_median": float(np.median(rollout.support_score)),
+        "support_score_p95": float(np.quantile(rollout.support_score, 0.95)),
         "failure": rollout.failure,
         "steps": len(episode),
     }
 
 
-def _quantile(distances: Array, share: float) -> float | None:
-    return float(np.quantile(distances, share)) if np.isfinite(distances).all() else None
+def _quantile(scores: Array, share: float) -> float | None:
+    return float(np.quantile(scores, share)) if np.isfinite(scores).all() else None
 
 
 def _share_outside(rollouts: Sequence[Rollout]) -> float:

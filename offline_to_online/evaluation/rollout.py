@@ -20,7 +20,9 @@ from offline_to_online.evaluation.guard import Decision, Guard, Safer
 from offline_to_online.robots import Robot, Step, Task, episode_outcome
 
 Person = Callable[[Array], Array | None]
-STEP_COLUMNS = ("proposed", "clipped", "outside_support", "guard_stop", "takeover", "distance")
+STEP_COLUMNS = ("proposed", "clipped", "outside_support", "guard_stop", "takeover", "support_score")
+# What files call it that were written while the score was a distance.
+FORMER_SCORE = "distance"
 
 
 class Acts(Protocol):
@@ -57,7 +59,8 @@ class Rollout:
         episode: what was executed; ``episode.intervened`` marks the steps of guard stops and takeovers.
         proposed: float32 (T, A), what the policy wanted.
         clipped, outside_support, guard_stop, takeover: bool (T,).
-        distance: float32 (T,), support distance of the proposal; NaN where no support is known.
+        support_score: float32 (T,), of the proposal inside bounds and rate, as the guard compared it with its
+            thresholds; NaN where no support is known.
         failure: the robot's kind of failure, "" for a success.
     """
 
@@ -68,7 +71,7 @@ class Rollout:
     outside_support: Array
     guard_stop: Array
     takeover: Array
-    distance: Array
+    support_score: Array
     failure: str
 
     @property
@@ -224,7 +227,7 @@ class _Tape:
             outside_support=np.array([d.outside_support for d in self.decisions], dtype=bool),
             guard_stop=guard_stop,
             takeover=takeover,
-            distance=np.array([d.distance for d in self.decisions], dtype=np.float32),
+            support_score=np.array([d.support_score for d in self.decisions], dtype=np.float32),
             failure=classify(module, episode),
         )
 
@@ -275,12 +278,14 @@ def write_rollout(path: Path, rollout: Rollout) -> None:
 
 
 def read_rollout(path: Path) -> Rollout:
-    """The inverse of ``write_rollout``.
+    """The inverse of ``write_rollout``; of older files too, whose score stands in a column ``distance``.
 
     Raises:
         DataError: missing, broken, changed, or an episode without its rollout.
     """
     episode, extra = read_episode(path)
+    if FORMER_SCORE in extra:
+        extra.setdefault("support_score", extra[FORMER_SCORE])
     lacking = [name for name in (*STEP_COLUMNS, "task", "failure") if name not in extra]
     if lacking:
         raise DataError(f"no column {', '.join(lacking)}", where=str(path), limit="an episode written with its rollout")

@@ -6,13 +6,19 @@ An algorithm is one file in ``algorithms/``. It gives:
     NEEDS_SUPPORT     whether it may be trained only after the support audit's estimator exists
     PESSIMISM         one sentence: what keeps its values honest where the data is silent
     make(config, *, observation, action, normaliser, seed) -> Learner
+
+One whose values are corrected by what the data support says also ``NEEDS_PENALTY = True``; its ``make`` is then given
+``penalty=``, a ``Penalty``. One that has an ensemble of critics may give ``disagreement(config, state, *, observation,
+action)``, for the audit. A Config may have ``for_online()``: the same settings as the online phase uses them.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
@@ -66,6 +72,18 @@ class Learner(Protocol):
 
     def export(self, path: Path) -> None:
         """Write the policy as it stands to ``policy.safetensors`` at ``path``, in one step."""
+
+
+class Penalty(Protocol):
+    """What an action costs for being unlikely under the data; asked for here, since learning imports no support."""
+
+    def __call__(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """Nats (N,), at least 0, of actions (N, A) at observations (N, O), robot units; differentiable in the actions."""
+
+
+def needs_penalty(algorithm: ModuleType) -> bool:
+    """Whether an algorithm's ``make`` wants a ``Penalty``."""
+    return bool(getattr(algorithm, "NEEDS_PENALTY", False))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -140,6 +158,57 @@ def load_state(path: Path) -> dict[str, Tensor]:
         raise PolicyError(
             f"this is no safetensors file: {error}", where=str(path), remedy="train the learner again"
         ) from error
+
+
+def check_batch(batch: Batch, *, where: str) -> None:
+    """Refuse a batch that is not finite.
+
+    Raises:
+        TrainingError: the first field that holds NaN or infinity.
+    """
+    for each in fields(Batch):
+        # A sum is finite only if every term is, and costs a tenth of asking each term.
+        if not math.isfinite(float(getattr(batch, each.name).sum())):
+            raise TrainingError(
+                f"{each.name} of the batch hold NaN or infinity",
+                where=where,
+                limit="finite numbers; the update was not applied",
+                remedy="check the episodes",
+            )
+
+
+def check_rate_factors(**factors: float) -> None:
+    """Refuse a multiple of a learning rate that is negative or not finite.
+
+    Raises:
+        TrainingError: the first one, by whose rate it is.
+    """
+    for name, factor in factors.items():
+        if not 0.0 <= factor < math.inf:
+            raise TrainingError(
+                f"a learning rate factor of {factor:g}", where=name, limit="0 or more", remedy="mend it"
+            )
+
+
+def check_same(mine: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
+    """Refuse a state whose names and shapes are not a learner's own.
+
+    Raises:
+        PolicyError: the first tensor that does not fit.
+    """
+    odd = sorted(set(mine) ^ set(given))
+    wrong = odd or sorted(name for name in mine if mine[name].shape != given[name].shape)
+    if wrong:
+        raise PolicyError(
+            f"a learner's state that does not fit: {wrong[0]}" + (f" and {len(wrong) - 1} more" if wrong[1:] else ""),
+            limit="the tensors of the same algorithm and configuration",
+            remedy="use the configuration it was trained with",
+        )
+
+
+def below(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with the prefix, by the rest of their names."""
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
 def check_ranges(config: Any, **ranges: tuple[float, float]) -> None:

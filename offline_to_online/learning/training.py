@@ -36,7 +36,7 @@ def train(
 
     Returns:
         The curve: a row per ``log_every`` updates and one for the rest, with ``update`` (how many were done
-        in this call) and the mean of each loss over the row's updates.
+        in this call) and the mean of each loss over those of the row's updates that told it.
 
     Raises:
         TrainingError: a number is out of range, there is nothing to learn from, or an update turned
@@ -86,15 +86,13 @@ def _train(
     log_every: int,
 ) -> list[dict[str, float]]:
     curve: list[dict[str, float]] = []
-    sums: dict[str, float] = {}
-    since = 0
+    told: dict[str, list[float]] = {}
     for done in range(1, updates + 1):
         for name, loss in learner.update(sampler.sample(batch_size, generator)).items():
-            sums[name] = sums.get(name, 0.0) + loss
-        since += 1
-        if since == log_every or done == updates:
-            curve.append({"update": done} | {name: total / since for name, total in sums.items()})
-            sums, since = {}, 0
+            told.setdefault(name, []).append(loss)
+        if done % log_every == 0 or done == updates:
+            curve.append({"update": done} | {name: sum(losses) / len(losses) for name, losses in told.items()})
+            told = {}
         if progress is not None:
             progress(done, updates)
     return curve

@@ -1,4 +1,7 @@
-"""Collection: the champion explores under the guard, and the safety gate looks at every episode."""
+"""Collection: the champion explores under the guard, and the safety gate looks at every episode.
+
+The guard measures against D_0 and never against anything else; an episode's drift from D_k is written down beside it.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from offline_to_online.evaluation.panel import collection_task
 from offline_to_online.evaluation.play import load_support
 from offline_to_online.evaluation.rollout import Rollout, read_rollout, run_episode, write_rollout
 from offline_to_online.learning.policy import Policy
+from offline_to_online.online.drift import data_of
 from offline_to_online.online.evidence import Evidence, RolloutEvidence
 from offline_to_online.online.gating import broken, judge, rules
 from offline_to_online.online.run import COLLECT, SAFETY, OnlineRun
@@ -18,12 +22,13 @@ from offline_to_online.progress import progress
 CHAMPION = "champion"
 
 
-def evidence_of(rollout: Rollout) -> RolloutEvidence:
-    """What a gate sees of a rollout."""
+def evidence_of(rollout: Rollout, *, support_drift_k: float | None = None) -> RolloutEvidence:
+    """What a gate sees of a rollout; its drift from D_k where that was measured."""
     return RolloutEvidence(
         success=rollout.episode.success,
         interventions=rollout.interventions,
         support_drift=rollout.support_drift,
+        support_drift_k=support_drift_k,
         cost=rollout.cost,
         score=rollout.episode.score,
     )
@@ -58,12 +63,13 @@ def _collect(run: OnlineRun, number: int) -> dict[str, Any]:
     gate, before = rules(run.config.gates.safety), run.evidence()
     seen = list[RolloutEvidence]()
     steps = 0
-    champion = _Champion(run, number)
+    champion, data = _Champion(run, number), data_of(run, first)
     try:
         with progress(f"round {number}: collecting") as tell:
             for index in range(first, first + wanted):
                 rollout = champion.episode(index)
-                seen.append(evidence_of(rollout))
+                seen.append(evidence_of(rollout, support_drift_k=data.drift(rollout)))
+                data.add(rollout)
                 steps += len(rollout.episode)
                 tell(len(seen), wanted)
                 if broken(judge(gate, Evidence(rollouts=(*before, *seen)))):

@@ -130,8 +130,8 @@ def online_sha256(run: OnlineRun, number: int) -> str:
 
 
 def _episode_row(row: Mapping[str, Any]) -> dict[str, float]:
-    names = ("success", "interventions", "support_drift", "cost", "score")
-    return {f"episode/{name}": float(row[name]) for name in names}
+    names = ("success", "interventions", "support_drift", "support_drift_k", "cost", "score")
+    return {f"episode/{name}": float(row[name]) for name in names if row.get(name) is not None}
 
 
 def _time_ms(run: OnlineRun, number: int, phase: str) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from offline_to_online.errors import RunError
 
-NUMBERS = ("support_drift", "cost", "score")
+NUMBERS = ("support_drift", "support_drift_k", "cost", "score")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,10 @@ class RolloutEvidence:
     Attributes:
         success: the robot's own success rule held.
         interventions: steps in which the guard or a person acted instead of the policy.
-        support_drift: share of steps whose proposed action lay beyond the step threshold, in [0, 1].
+        support_drift: share of steps whose proposed action lay beyond the step threshold, in [0, 1], measured against
+            D_0, the data as they were handed off.
+        support_drift_k: the same share against D_k, which holds every episode that the run collected before this one
+            too (see ``drift``); None where it is not measured: certification, and runs of earlier versions.
         cost: the constraint cost c(tau), the robot's unit.
         score: how far it got, in [0, 1].
     """
@@ -29,11 +32,12 @@ class RolloutEvidence:
     support_drift: float
     cost: float = 0.0
     score: float = 0.0
+    support_drift_k: float | None = None
 
     def __post_init__(self) -> None:
         for name in NUMBERS:
             value = getattr(self, name)
-            if not math.isfinite(value) or value < 0:
+            if value is not None and (not math.isfinite(value) or value < 0):
                 raise RunError(
                     f"{name} is {value!r}", where="evidence of a rollout", limit="a finite number, at least 0"
                 )
@@ -57,12 +61,14 @@ class RolloutEvidence:
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> RolloutEvidence:
         """The inverse of ``to_json``."""
+        drift_k = row.get("support_drift_k")
         return cls(
             success=bool(row["success"]),
             interventions=int(row["interventions"]),
             support_drift=float(row["support_drift"]),
             cost=float(row["cost"]),
             score=float(row["score"]),
+            support_drift_k=None if drift_k is None else float(drift_k),
         )
 
 

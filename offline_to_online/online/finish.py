@@ -81,6 +81,7 @@ def _summary(run: OnlineRun) -> dict[str, Any]:
     champion = CHAMPION if standing.policy != run.baseline else BASELINE
     played = 1 if champion == BASELINE else 2
     drifts = [e.support_drift for e in evidence]
+    drifts_k = [e.support_drift_k for e in evidence if e.support_drift_k is not None]
     halt_reason = run.halt_reason()
     return {
         "run": run.name,
@@ -99,6 +100,8 @@ def _summary(run: OnlineRun) -> dict[str, Any]:
         "constraint_cost": float(sum(e.cost for e in evidence)),
         "worst_support_drift": max(drifts, default=0.0),
         "mean_support_drift": float(np.mean(drifts)) if drifts else 0.0,
+        "worst_support_drift_k": max(drifts_k, default=None),
+        "mean_support_drift_k": float(np.mean(drifts_k)) if drifts_k else None,
         "champion_version": standing.version,
         "champion_policy_sha256": Policy.load(standing.policy).sha256,
         "unchanged_baseline": champion == BASELINE,

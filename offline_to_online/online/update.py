@@ -11,12 +11,13 @@ import torch
 from offline_to_online.dataset.files import file_sha256, read_json, write_json
 from offline_to_online.dataset.store import load_episodes, read_episode
 from offline_to_online.errors import HandoffError, TrainingError
-from offline_to_online.learning.learner import Learner, Normaliser, load_state, save_state
+from offline_to_online.learning.learner import Learner, Normaliser, load_state, needs_penalty, save_state
 from offline_to_online.learning.replay import Mixture, Replay
 from offline_to_online.learning.training import train
 from offline_to_online.online.run import UPDATE, OnlineRun
 from offline_to_online.plugins import module_for
 from offline_to_online.progress import progress
+from offline_to_online.support.penalty import SupportPenalty
 
 CURVE_ROWS = 20
 
@@ -73,17 +74,24 @@ def load_learner(run: OnlineRun, state: Path, normaliser: Normaliser) -> tuple[L
     Raises:
         HandoffError: the handoff's card does not fit the algorithm.
         PolicyError: the state does not fit the learner.
+        SupportError: the algorithm learns with a support penalty, and the handed-off one is broken.
     """
     card_path = run.handoff_folder / "card.json"
     card = read_json(card_path)
     try:
         module = module_for("algorithms", str(card["algorithm"]))
         config = module.Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in card["config"].items()})
+        config = config.for_online() if hasattr(config, "for_online") else config
     except (KeyError, TypeError) as error:
         raise HandoffError(f"the card does not fit its algorithm: {error}", where=str(card_path)) from error
     spec = run.module.SPEC
     learner: Learner = module.make(
-        config, observation=spec.observation, action=spec.action, normaliser=normaliser, seed=int(run.facts["seed"])
+        config,
+        observation=spec.observation,
+        action=spec.action,
+        normaliser=normaliser,
+        seed=int(run.facts["seed"]),
+        **({"penalty": SupportPenalty.load(run.handoff_folder / "behaviour")} if needs_penalty(module) else {}),
     )
     learner.restore(load_state(state))
     return learner, int(config.batch_size)

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from markupsafe import Markup
 
 from offline_to_online.dataset.files import read_json
@@ -17,8 +16,9 @@ from offline_to_online.dataset.manifest import load_manifest
 from offline_to_online.dataset.validation import VALIDATION
 from offline_to_online.evaluation.handoff import HandoffSources
 from offline_to_online.plugins import module_for
+from offline_to_online.report.audit_view import audit_view, episode_names
 from offline_to_online.report.page import words, write_page
-from offline_to_online.report.plots import Interval, histograms, intervals
+from offline_to_online.report.plots import Interval, intervals
 from offline_to_online.robots import Dynamics
 
 CONTENTS = (
@@ -49,12 +49,17 @@ def write_offline_report(
     Raises:
         DataError: a file is missing or broken.
     """
+    covered = read_json(coverage) if coverage else {}
     names = sorted(sources.evaluations, key=lambda n: (n != "bc", n))
     evaluations = {n: read_json(sources.evaluations[n] / "metrics.json") for n in names}
-    audits = {n: read_json(sources.audits[n] / "metrics.json") for n in names}
-    actions = {n: pd.read_parquet(sources.audits[n] / "actions.parquet") for n in names}
-    results = panel_results(evaluations)
     module = module_for("robots", sources.robot)
+    called, calibration = episode_names(sources.episodes), handoff["calibration"]
+    views = {
+        n: audit_view(n, sources.audits[n], calibration=calibration, action=module.SPEC.action, episodes=called)
+        for n in names
+    }
+    audits = {n: view["metrics"] for n, view in views.items()}
+    results = panel_results(evaluations)
     manifest = load_manifest(sources.manifest)
     context = {
         "title": f"From logs to a policy: {words(sources.robot)}",
@@ -67,9 +72,9 @@ def write_offline_report(
         "panel_figure": panel_figure(results),
         "failures": failure_table(results),
         "audits": audits,
-        "figures": {n: support_figures(n, actions[n], handoff["calibration"]) for n in names},
-        "regions": region_table(audits, read_json(coverage) if coverage else {}),
-        "coverage": read_json(coverage) if coverage else {},
+        "views": views,
+        "regions": region_table(audits, covered),
+        "coverage": covered,
         "spec": module.SPEC,
         "manifest": manifest,
         "perturbations": perturbations(module, evaluations["bc"]),
@@ -124,30 +129,6 @@ def failure_table(results: list[dict[str, Any]]) -> list[tuple[str, list[int]]]:
     names = {kind for row in results for kind in row["failures"]}
     table = [(kind, [int(row["failures"].get(kind, 0)) for row in results]) for kind in names]
     return sorted(table, key=lambda row: (-sum(row[1]), row[0]))
-
-
-def support_figures(name: str, actions: pd.DataFrame, calibration: Mapping[str, Any]) -> list[Markup]:
-    """Distances and log-probabilities of every proposal of a policy on held-out states, against the data's own."""
-    parts = {mode: actions[actions["mode"] == mode] for mode in ("data", "greedy", "exploring")}
-    parts = {mode: part for mode, part in parts.items() if len(part)}
-    marks = {"step threshold": calibration["step_threshold"], "episode threshold": calibration["episode_threshold"]}
-    medians = ", ".join(f"{mode} {part['distance'].median():.3f}" for mode, part in parts.items())
-    likely = ", ".join(f"{mode} {part['log_prob'].median():.2f}" for mode, part in parts.items())
-    return [
-        histograms(
-            f"distance-{name}",
-            {mode: part["distance"].to_numpy(dtype=float) for mode, part in parts.items()},
-            label="distance to the data",
-            alt=f"Support distances of {name} against the data's; medians: {medians}",
-            marks=marks,
-        ),
-        histograms(
-            f"logprob-{name}",
-            {mode: part["log_prob"].to_numpy(dtype=float) for mode, part in parts.items()},
-            label="behaviour log-probability (nats)",
-            alt=f"Behaviour log-probabilities of {name}'s actions against the data's; medians: {likely}",
-        ),
-    ]
 
 
 def region_table(audits: Mapping[str, Mapping[str, Any]], coverage: Mapping[str, Any]) -> list[dict[str, Any]]:

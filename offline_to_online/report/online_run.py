@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,7 @@ def round_rows(run: RunRecord) -> list[dict[str, Any]]:
             {
                 "round": number,
                 "episodes": phases.get(COLLECT, {}).get("episodes"),
+                **_drifts(phases.get(COLLECT, {}).get("evidence", ())),
                 "outside": phases.get(AUDIT, {}).get("outside_support_rate"),
                 "pairs": certified.get("pairs"),
                 "candidate": rates.get("candidate"),
@@ -148,7 +149,15 @@ def spent(run: RunRecord) -> dict[str, Any]:
         "interventions": sum(e.interventions for e in run.evidence),
         "cost": sum(e.cost for e in run.evidence),
         "worst_drift": max((e.support_drift for e in run.evidence), default=0.0),
+        "worst_drift_k": max((e.support_drift_k for e in run.evidence if e.support_drift_k is not None), default=None),
     }
+
+
+def _drifts(evidence: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """Mean drift of a round's episodes against D_0 and against D_k, None where it was not measured."""
+    sides = {name: [row.get(f"support_{name}") for row in evidence] for name in ("drift", "drift_k")}
+    known = {name: [value for value in values if value is not None] for name, values in sides.items()}
+    return {name: sum(values) / len(values) if values else None for name, values in known.items()}
 
 
 def _outcome(phases: Mapping[str, Any]) -> str:

@@ -51,6 +51,18 @@ def kinds(counts: Mapping[str, int] | None) -> str:
     return ", ".join(f"{words(kind)} {count}" for kind, count in rows) or NOTHING
 
 
+def settings(config: Mapping[str, Any]) -> str:
+    """``k 5, index kind exact``: names and values by the alphabet, nested ones behind their owner's name."""
+    rows = []
+    for key, value in sorted(config.items()):
+        if isinstance(value, Mapping):
+            rows += [f"{words(key)} {row}" for row in settings(value).split(", ") if row]
+        else:
+            known = isinstance(value, (int, float)) and not isinstance(value, bool)
+            rows.append(f"{words(key)} {compact(value) if known or value is None else value}")
+    return ", ".join(rows)
+
+
 def by_kind(rows: Sequence[Mapping[str, Any]], key: str = "kind") -> list[list[Mapping[str, Any]]]:
     """Rows in groups that share the value of a key, in the order in which the values first occur."""
     order = dict.fromkeys(row[key] for row in rows)
@@ -76,7 +88,9 @@ def render(template: str, context: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {f.__name__: f for f in (number, compact, limit, interval, p_value, kinds, by_kind, words)}
+    environment.filters |= {
+        f.__name__: f for f in (number, compact, limit, interval, p_value, kinds, settings, by_kind, words)
+    }
     return environment.get_template(template).render(**context)
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +11,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from offline_to_online.dataset.spec import Array
-
-# Mid-luminance hues (after Okabe and Ito) that keep their contrast on white and on near black.
-HUES = ("#3b82c4", "#d9822b", "#2a9d6f", "#b05cc6", "#c94f4f", "#8a7a3b")
-GREY = "#8b8f98"
-# Drawn with this, replaced by the page's text colour afterwards.
-INK = "#010203"
-BINS = 60
+from offline_to_online.support.drawing import GREY, HUES, INK, draw_histogram, figure_in_style, svg
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,39 +25,15 @@ class Interval:
     high: float
 
 
-@contextlib.contextmanager
-def _figure(width: float, height: float) -> Iterator[Any]:
-    """A matplotlib figure without a window, in the house style."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
+def inline(figure: Any, name: str, alt: str) -> Markup:
+    """The figure as an ``<svg>`` element to stand in a page: titled, its ids its own, its size and ink the page's.
 
-    style: dict[Any, Any] = {
-        "svg.hashsalt": "offline_to_online",
-        "svg.fonttype": "none",
-        "font.family": "sans-serif",
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "grid.color": GREY,
-        "grid.alpha": 0.25,
-        "legend.frameon": False,
-        "legend.labelcolor": INK,
-        **{f"{part}.color": INK for part in ("text", "xtick", "ytick")},
-        **{f"axes.{part}": INK for part in ("edgecolor", "labelcolor", "titlecolor")},
-    }
-    with mpl.rc_context(style):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        figure.patch.set_alpha(0)
-        yield figure
-
-
-def _inline(figure: Any, name: str, alt: str) -> Markup:
-    """The figure as an ``<svg>`` element to stand in a page: titled, its ids its own, its size the page's."""
-    memory = io.BytesIO()
-    figure.savefig(memory, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    text = memory.getvalue().decode()
+    Args:
+        figure: of ``figure_in_style``.
+        name: unique in its page.
+        alt: what a person who does not see it should know.
+    """
+    text = svg(figure, transparent=True)
     body = text[text.index(">", text.index("<svg")) + 1 : text.rindex("</svg>")]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r'(\bid="|url\(#|href="#)', rf"\1{name}-", body).replace(INK, "currentColor")
@@ -88,7 +56,7 @@ def intervals(name: str, points: Sequence[Interval], *, label: str, alt: str) ->
     """
     rows, series = (list(dict.fromkeys(getattr(p, part) for p in points)) for part in ("row", "series"))
     spread = 0.6 / max(len(series), 1)
-    with _figure(5.2, 0.7 + 0.28 * len(rows) * max(len(series), 2)) as figure:
+    with figure_in_style(5.2, 0.7 + 0.28 * len(rows) * max(len(series), 2)) as figure:
         axes = figure.subplots()
         for number, who in enumerate(series):
             own = [p for p in points if p.series == who]
@@ -108,7 +76,7 @@ def intervals(name: str, points: Sequence[Interval], *, label: str, alt: str) ->
         )
         axes.grid(visible=False, axis="y")
         figure.legend(loc="outside upper right", ncols=max(len(series), 1))
-        return _inline(figure, name, alt)
+        return inline(figure, name, alt)
 
 
 def histograms(
@@ -123,25 +91,10 @@ def histograms(
         alt: what a person who does not see it should know.
         marks: vertical lines by name.
     """
-    marks = marks or {}
-    known = {series: v[np.isfinite(v)] for series, v in values.items()}
-    everything = np.concatenate([*known.values(), np.array([*marks.values(), 0.0][: len(marks)])])
-    low, high = np.quantile(everything, [0.005, 0.995]) if len(everything) else (0.0, 1.0)
-    edges = np.linspace(low, high if high > low else low + 1.0, BINS + 1)
-    with _figure(4.6, 2.6) as figure:
-        axes = figure.subplots()
-        for number, (series, numbers) in enumerate(known.items()):
-            counts, _ = np.histogram(np.clip(numbers, edges[0], edges[-1]), bins=edges)
-            shares = counts / max(len(numbers), 1)
-            if series == "data":
-                axes.stairs(shares, edges, fill=True, color=GREY, alpha=0.45, label=series)
-            else:
-                axes.stairs(shares, edges, color=HUES[(number - 1) % len(HUES)], linewidth=1.4, label=series)
-        for (what, at), line in zip(marks.items(), ("--", ":", "-."), strict=False):
-            axes.axvline(at, color=INK, linestyle=line, linewidth=1, label=what)
-        axes.set(xlabel=label, ylabel="share of actions")
+    with figure_in_style(4.6, 2.6) as figure:
+        draw_histogram(figure.subplots(), values, label=label, marks=marks or {})
         figure.legend(loc="outside upper center", ncols=3, fontsize=8)
-        return _inline(figure, name, alt)
+        return inline(figure, name, alt)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +130,7 @@ def courses(
         rounds: episodes after which a round ended, drawn as thin vertical lines.
         share: the axis goes from 0 to 1.
     """
-    with _figure(4.6, 2.6) as figure:
+    with figure_in_style(4.6, 2.6) as figure:
         axes = figure.subplots()
         for end in rounds:
             axes.axvline(end + 0.5, color=GREY, linewidth=0.8, alpha=0.5)
@@ -195,4 +148,4 @@ def courses(
         else:
             axes.set_ylim(bottom=0)
         figure.legend(loc="outside upper center", ncols=2, fontsize=8)
-        return _inline(figure, name, alt)
+        return inline(figure, name, alt)

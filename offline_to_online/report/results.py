@@ -100,7 +100,24 @@ def _online(run: RunRecord, folder: Path) -> list[str]:
         f"  {len(run.evidence)} episodes collected, {len(run.accepted)} candidates accepted, "
         f"{sum(e.interventions for e in run.evidence)} intervened steps"
     )
+    lines += _drift(run)
     if summary.get("halted"):
         lines.append(f"  halted by the safety gate: {summary['halt_reason']}")
     version, model = summary.get("champion_version"), run.facts["config"]["registered_model"]
     return [*lines, f"  registered: {model} version {version}, alias champion" if version else "  registered: nothing"]
+
+
+def _drift(run: RunRecord) -> list[str]:
+    """Drift against the data as handed off, and against them with what was collected before: one line, or none."""
+    sides = {
+        "the data handed off (D_0)": [e.support_drift for e in run.evidence],
+        "what was collected before too (D_k)": [
+            e.support_drift_k for e in run.evidence if e.support_drift_k is not None
+        ],
+    }
+    said = [
+        f"mean {sum(drifts) / len(drifts):.2f}, worst {max(drifts):.2f} against {data}"
+        for data, drifts in sides.items()
+        if drifts
+    ]
+    return [f"  support drift: {'; '.join(said)}"] if said else []

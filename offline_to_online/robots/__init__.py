@@ -110,6 +110,8 @@ class RobotSpec:
     to the names of its regions, as ``regions()`` returns them (``kind/name``). ``drives`` maps the name of an
     action dimension to the observation dimension that a positive command moves up within the next steps, or
     toward which it pulls where commands are absolute targets; logged data is held against it.
+    ``sensor_dimensions`` maps each of ``sensors`` to the observation dimensions that it gives or that are computed
+    from it, every dimension under one sensor; empty where nobody knows, and each dimension then stands for itself.
     """
 
     name: str
@@ -129,6 +131,7 @@ class RobotSpec:
     dynamics: tuple[str, ...] = field(default=("action_gain", "action_delay_steps", "sensor_bias", "friction"))
     ends_on_success: bool = False
     drives: Mapping[str, str] = field(default_factory=dict)
+    sensor_dimensions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def episode_outcome(

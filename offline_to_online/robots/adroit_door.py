@@ -21,7 +21,7 @@ RECORDED_RANGE = {"door_body_pos": ((-0.3, 0.2, 0.25), (-0.1, 0.4, 0.4))}
 RESET_LOW, RESET_HIGH = np.array([-0.3, 0.25, 0.252]), np.array([-0.2, 0.35, 0.35])
 FORCED_RAD = 0.1
 HANDLE_FROM_DOOR = np.array([0.29, -0.15, -0.025])
-NEAR_M, ON_HANDLE_M, LATCH_TURNED_RAD, MOVED_RAD, CLOSED_RAD = 0.1, 0.05, 0.8, 0.2, 0.01
+NEAR_M, ON_HANDLE_M, LATCH_TURNED_RAD, MOVED_RAD, CLOSED_RAD, AT_REST_RAD = 0.1, 0.05, 0.8, 0.2, 0.01, 0.05
 LATCH, HINGE, PALM, HANDLE, PALM_FROM_HANDLE = 27, 28, slice(29, 32), slice(32, 35), slice(35, 38)
 FINGERS = {
     "arm": (0, 4),
@@ -85,6 +85,11 @@ SPEC = RobotSpec(
     },
     # Every motor pulls its own joint; the arm's slide is not sensed, the palm's y moves with it.
     drives={"target_ARTz": "palm_y"} | {f"target_{name}": name for name, _, _ in hand.MOTORS[1:]},
+    sensor_dimensions={
+        "joint encoders but the arm's slide": tuple(name for name, _, _ in hand.MOTORS[1:]),
+        "latch and hinge encoders": ("latch", "door_hinge", "door_open"),
+        "palm and handle position": tuple(f"{p}_{a}" for p in ("palm", "handle", "palm_from_handle") for a in "xyz"),
+    },
 )
 OPERATORS: dict[str, OperatorFactory] = {}
 
@@ -223,8 +228,8 @@ def _saturated(done: Array) -> dict[str, Array]:
 
 
 def _resets(seen: Array) -> dict[str, Array]:
-    """Where the door stands, told by its handle while it is closed."""
-    closed = np.abs(seen[:, HINGE]) < CLOSED_RAD
+    """Where the door stands, told by its handle until the door or the latch, which takes the handle along, is moved."""
+    closed = (np.abs(seen[:, HINGE]) < CLOSED_RAD) & (np.abs(seen[:, LATCH]) < AT_REST_RAD)
     door = seen[:, HANDLE] - HANDLE_FROM_DOOR
     low, high = (np.array(b) - 0.001 for b in RECORDED_RANGE["door_body_pos"])
     far, up = door[:, 1] > 0.3, door[:, 2] > 0.3

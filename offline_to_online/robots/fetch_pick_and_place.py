@@ -60,6 +60,11 @@ def _observation() -> ObservationSchema:
     return ObservationSchema(dimensions=tuple(Dimension(name=n, unit=u, low=a, high=b) for n, u, a, b in rows))
 
 
+def _named(*prefixes: str) -> tuple[str, ...]:
+    """Observation dimensions whose names begin so; the block is also seen from the gripper."""
+    return tuple(name for name in _observation().names if name.startswith(prefixes))
+
+
 def _action() -> ActionSchema:
     rows = (("dx", "5 cm"), ("dy", "5 cm"), ("dz", "5 cm"), ("fingers", "open is 1, close is -1"))
     return ActionSchema(dimensions=tuple(Dimension(name=n, unit=u, low=-1.0, high=1.0) for n, u in rows))
@@ -93,6 +98,11 @@ SPEC = RobotSpec(
         "reset_state": (*(f"block_{s}" for s in SECTORS), "goal_on_table", "goal_in_air", "outside_recorded_range"),
     },
     drives={"dx": "gripper_x", "dy": "gripper_y", "dz": "gripper_z", "fingers": "finger_right_opening"},
+    sensor_dimensions={
+        "gripper pose and finger encoders": _named("gripper_", "finger_"),
+        "block pose and velocity": _named("block_"),
+        "goal position": _named("goal_"),
+    },
 )
 OPERATORS: dict[str, OperatorFactory] = {"expert": people.expert, "recovery": people.recovery, "biased": people.biased}
 

@@ -65,6 +65,10 @@ SPEC = RobotSpec(
     },
     dynamics=("action_gain", "action_delay_steps", "sensor_bias"),
     drives={"target_x": "agent_x", "target_y": "agent_y"},
+    sensor_dimensions={
+        "agent position": ("agent_x", "agent_y"),
+        "block pose": ("block_x", "block_y", "block_angle"),
+    },
 )
 OPERATORS: dict[str, OperatorFactory] = {}
 

@@ -7,7 +7,7 @@ somebody writes ``robots/<name>.py``. Rewards, success and cost are those that t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NoReturn
@@ -77,8 +77,15 @@ def described_by(manifest: Manifest) -> RecordedRobot:
             failures=(),
             regions={"saturation": (*manifest.action.names, "none")},
             dynamics=(),
+            sensor_dimensions=_by_sensor(manifest.observation.names),
         )
     )
+
+
+def _by_sensor(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Dimensions by what stands before their last dot, as adoption names those of several sensors; else each alone."""
+    sensors = [name.rpartition(".")[0] or name for name in names]
+    return {one: tuple(n for n, s in zip(names, sensors, strict=True) if s == one) for one in dict.fromkeys(sensors)}
 
 
 def make(dynamics: Any) -> NoReturn:

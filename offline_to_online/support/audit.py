@@ -5,57 +5,56 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from offline_to_online.dataset.episode import Episode
 from offline_to_online.dataset.files import replacing, write_json
-from offline_to_online.dataset.spec import ActionSchema, Array
-from offline_to_online.errors import PolicyError, SupportError
+from offline_to_online.dataset.spec import Array
+from offline_to_online.errors import SupportError
 from offline_to_online.support.calibration import Calibration
 from offline_to_online.support.estimator import SupportEstimator
-from offline_to_online.support.regions import RobotModule, joined, supported
+from offline_to_online.support.exposures import ORDER_RULE, Exposure, exposures, gaps
+from offline_to_online.support.gaps import GAP_ALPHA
+from offline_to_online.support.proposals import AuditedPolicy, Disagreement, measured, proposed_by
+from offline_to_online.support.regions import RobotModule, supported
+from offline_to_online.support.sensors import sensor_regions
+from offline_to_online.support.worst import worst_table
 
-# A proposal this near to a bound (share of the dimension's range) is saturated: squashed actors never quite reach it.
-SATURATION_MARGIN = 0.005
 WORST_REGIONS = 5
-
-
-class AuditedPolicy(Protocol):
-    """What the audit needs of a policy."""
-
-    @property
-    def sha256(self) -> str:
-        """Content hash of the exported policy."""
-
-    def reset(self) -> None:
-        """Begin an episode."""
-
-    def act(self, observations: Array) -> Array:
-        """Greedy actions (N, A) at observations (N, O)."""
-
-    def explore(self, observations: Array, rng: np.random.Generator) -> Array:
-        """Exploring actions (N, A) at observations (N, O)."""
+Masks = Mapping[str, Array]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Audit:
-    """What came out: ``metrics`` for metrics.json, and one row per proposal in ``actions``.
+    """What came out.
 
-    Columns of ``actions``: episode (identity), step, mode (``greedy``, ``exploring``, ``data``),
-    distance, log_prob, saturated, outside (beyond the step threshold), region (names joined by ``;``).
+    Attributes:
+        metrics: for metrics.json.
+        actions: a row per proposal: episode (identity), step, mode (``greedy``, ``exploring``, ``data``), score,
+            distance, log_prob, saturated, outside (beyond the step threshold), region (names joined by ``;``, sensors
+            only where missing), the estimator's further terms, and disagreement where critics were given.
+        exposures: every region, what a person should look at first in front.
+        worst: the ten worst proposals of each mode beside the recorded transitions nearest to them; the columns
+            are those of ``worst.worst_table``.
     """
 
     metrics: dict[str, Any]
     actions: pd.DataFrame
+    exposures: list[Exposure]
+    worst: pd.DataFrame
 
     def save(self, folder: Path) -> None:
-        """Write ``metrics.json`` and ``actions.parquet``; same content, same bytes."""
-        with replacing(folder / "actions.parquet") as partial:
-            self.actions.to_parquet(partial, index=False, compression="zstd")
+        """Write ``metrics.json``, ``exposures.json`` and both tables as Parquet; same content, same bytes."""
+        for name, frame in (("actions", self.actions), ("worst", self.worst)):
+            with replacing(folder / f"{name}.parquet") as partial:
+                frame.to_parquet(partial, index=False, compression="zstd")
         write_json(folder / "metrics.json", self.metrics)
+        rows = [one.to_json() for one in self.exposures]
+        content = {"rule": ORDER_RULE, "alpha": GAP_ALPHA, "gaps": gaps(self.exposures), "exposures": rows}
+        write_json(folder / "exposures.json", content)
 
 
 def audit(
@@ -68,11 +67,9 @@ def audit(
     *,
     name: str = "",
     minimum_share: float = 0.01,
+    disagreement: Disagreement | None = None,
 ) -> Audit:
     """Judge the greedy and the exploring policy on every state of held-out episodes, beside the data's own actions.
-
-    Distances and densities are those of the action brought inside the robot's bounds, as the guard
-    would measure it; saturation is that of the proposal itself.
 
     Args:
         policy: proposes actions.
@@ -83,35 +80,42 @@ def audit(
         rng: noise of the exploring policy.
         name: the policy's name in the metrics.
         minimum_share: regions with a smaller share of the data's steps count as unsupported, in [0, 1].
+        disagreement: of a critic ensemble, where there is one: standard deviation of its values (N,) at observations
+            (N, O) and actions (N, A).
 
     Raises:
         SupportError: no held-out episode, or thresholds of another estimator.
         PolicyError: a proposal is of the wrong size or not finite.
     """
     _belongs(estimator, calibration, episodes)
-    modes = {
-        "greedy": _proposals(policy, episodes, module.SPEC.action.size, None),
-        "exploring": _proposals(policy, episodes, module.SPEC.action.size, rng),
+    schema = module.SPEC.action
+    proposed = {
+        "greedy": proposed_by(policy, episodes, schema.size, None),
+        "exploring": proposed_by(policy, episodes, schema.size, rng),
         "data": np.concatenate([e.actions for e in episodes]),
     }
-    observations, schema = np.concatenate([e.observations[:-1] for e in episodes]), module.SPEC.action
-    masks = {mode: module.regions(observations, schema.clip(actions)) for mode, actions in modes.items()}
-    frames = {
-        mode: _judged(mode, observations, actions, masks[mode], estimator, calibration, schema, episodes)
-        for mode, actions in modes.items()
+    logged, masks = _masks(estimator, episodes, module, {mode: schema.clip(a) for mode, a in proposed.items()})
+    modes = {
+        mode: measured(mode, episodes, actions, masks[mode], estimator, calibration, schema, disagreement)
+        for mode, actions in proposed.items()
     }
-    logged = module.regions(estimator.observations, estimator.actions)
-    regions = _regions(logged, masks, frames)
-    metrics = _metrics(frames, calibration) | {
+    greedy, exploring = modes["greedy"], modes["exploring"]
+    found = exposures(logged, estimator, greedy, exploring, alpha=calibration.alpha, action=schema)
+    metrics = _metrics({mode: one.frame for mode, one in modes.items()}, calibration) | {
         "policy": name,
         "policy_sha256": policy.sha256,
         "estimator_sha256": estimator.sha256,
         "calibration_sha256": calibration.sha256,
-        "states": len(observations),
-        "regions": regions,
-        **_named(regions, minimum_share),
+        "states": len(greedy.frame),
+        "gaps": gaps(found),
+        **_by_region(found, minimum_share),
     }
-    return Audit(metrics=metrics, actions=pd.concat(frames.values(), ignore_index=True))
+    return Audit(
+        metrics=metrics,
+        actions=pd.concat([one.frame for one in modes.values()], ignore_index=True),
+        exposures=found,
+        worst=worst_table((greedy, exploring), estimator, module.SPEC.observation, schema),
+    )
 
 
 def _belongs(estimator: SupportEstimator, calibration: Calibration, episodes: Sequence[Episode]) -> None:
@@ -128,63 +132,20 @@ def _belongs(estimator: SupportEstimator, calibration: Calibration, episodes: Se
         )
 
 
-def _proposals(policy: AuditedPolicy, episodes: Sequence[Episode], size: int, rng: np.random.Generator | None) -> Array:
-    """Actions (N, A) proposed at every step, the policy reset at each episode; exploring where an rng is given."""
-    parts = []
-    for index, episode in enumerate(episodes):
-        policy.reset()
-        states = episode.observations[:-1]
-        actions = policy.act(states) if rng is None else policy.explore(states, rng)
-        if actions.shape != (len(states), size) or not np.isfinite(actions).all():
-            raise PolicyError(
-                f"proposals of shape {actions.shape}, or not finite",
-                where=f"held-out episode {index}",
-                limit=f"finite, ({len(states)}, {size})",
-                remedy="train the policy again",
-            )
-        parts.append(actions)
-    return np.concatenate(parts)
+def _masks(
+    estimator: SupportEstimator, episodes: Sequence[Episode], module: RobotModule, actions: Mapping[str, Array]
+) -> tuple[Masks, dict[str, Masks]]:
+    """Every region's mask over the logged rows, and by mode over the held-out ones with those actions.
 
-
-def _judged(
-    mode: str,
-    observations: Array,
-    proposed: Array,
-    masks: Mapping[str, Array],
-    estimator: SupportEstimator,
-    calibration: Calibration,
-    schema: ActionSchema,
-    episodes: Sequence[Episode],
-) -> pd.DataFrame:
-    executable = schema.clip(proposed)
-    distance = estimator.distance(observations, executable)
-    margin = SATURATION_MARGIN * (schema.high - schema.low)
-    saturated = (proposed <= schema.low + margin) | (proposed >= schema.high - margin)
-    return pd.DataFrame(
-        {
-            "episode": np.repeat([e.identity for e in episodes], [len(e) for e in episodes]),
-            "step": np.concatenate([np.arange(len(e)) for e in episodes]),
-            "mode": mode,
-            "distance": distance,
-            "log_prob": estimator.log_prob(observations, executable),
-            "saturated": saturated.any(axis=1),
-            "outside": distance > calibration.step_threshold,
-            "region": joined(masks, len(observations)),
-        }
-    )
-
-
-def _summary(frame: pd.DataFrame, calibration: Calibration) -> dict[str, Any]:
-    distance, log_prob = frame["distance"].to_numpy(), frame["log_prob"].to_numpy()
-    beyond = distance > calibration.episode_threshold
-    return {
-        "outside_support_rate": float(frame.groupby("episode", sort=False)["outside"].mean().mean()),
-        "beyond_episode_threshold_rate": float(beyond.mean()),
-        "episodes_beyond_threshold_rate": float(frame.assign(beyond=beyond).groupby("episode")["beyond"].any().mean()),
-        "distance": {"median": float(np.median(distance)), "p95": float(np.quantile(distance, 0.95))},
-        "log_prob": {"median": float(np.median(log_prob)), "p05": float(np.quantile(log_prob, 0.05))},
-        "saturation_rate": float(frame["saturated"].mean()),
-    }
+    Sensors are looked at in logged and held-out episodes together, so that neither side decides what a dead one reads.
+    """
+    states, count = np.concatenate([e.observations[:-1] for e in episodes]), len(estimator.observations)
+    lengths = np.concatenate([estimator.lengths, [len(e) for e in episodes]])
+    sensors = sensor_regions(module.SPEC, np.concatenate([estimator.observations, states]), lengths)
+    logged = {**module.regions(estimator.observations, estimator.actions)}
+    held_out = {n: mask[count:] for n, mask in sensors.items()}
+    masks: dict[str, Masks] = {mode: {**module.regions(states, done), **held_out} for mode, done in actions.items()}
+    return {**logged, **{n: mask[:count] for n, mask in sensors.items()}}, masks
 
 
 def _metrics(frames: Mapping[str, pd.DataFrame], calibration: Calibration) -> dict[str, Any]:
@@ -197,31 +158,44 @@ def _metrics(frames: Mapping[str, pd.DataFrame], calibration: Calibration) -> di
     }
 
 
-def _regions(
-    logged: Mapping[str, Array], masks: Mapping[str, Mapping[str, Array]], frames: Mapping[str, pd.DataFrame]
-) -> dict[str, dict[str, float]]:
-    rows = {}
-    for name in sorted(logged):
-        row = {"data_share": float(np.mean(logged[name]))}
-        for mode, suffix in (("greedy", ""), ("exploring", "_exploring")):
-            inside = masks[mode][name]
-            some = bool(inside.any())
-            row["proposal_share" + suffix] = float(np.mean(inside))
-            row["outside_rate" + suffix] = float(frames[mode]["outside"].to_numpy()[inside].mean()) if some else 0.0
-            row["worst_distance" + suffix] = float(frames[mode]["distance"].to_numpy()[inside].max()) if some else 0.0
-        rows[name] = row
-    return rows
+def _summary(frame: pd.DataFrame, calibration: Calibration) -> dict[str, Any]:
+    beyond = ~(frame["score"] <= calibration.episode_threshold)
+    summary = {
+        "outside_support_rate": float(frame.groupby("episode", sort=False)["outside"].mean().mean()),
+        "beyond_episode_threshold_rate": float(beyond.mean()),
+        "episodes_beyond_threshold_rate": float(frame.assign(beyond=beyond).groupby("episode")["beyond"].any().mean()),
+        "saturation_rate": float(frame["saturated"].mean()),
+        "log_prob": _quantiles(frame["log_prob"], "p05", 0.05),
+    }
+    large = [column for column in ("score", "distance", "disagreement") if column in frame]
+    return summary | {column: _quantiles(frame[column], "p95", 0.95) for column in large}
 
 
-def _named(regions: Mapping[str, Mapping[str, float]], minimum_share: float) -> dict[str, list[str]]:
+def _quantiles(values: pd.Series[Any], name: str, quantile: float) -> dict[str, float]:
+    numbers = values.to_numpy()
+    return {"median": float(np.median(numbers)), name: float(np.quantile(numbers, quantile))}
+
+
+def _by_region(found: Sequence[Exposure], minimum_share: float) -> dict[str, Any]:
     """By name what one number would hide: where the greedy policy is most often outside, worst first, and
     which regions the data hardly holds, and of those the ones that the policy goes to all the same.
     """
-    outside = [name for name, row in regions.items() if row["outside_rate"] > 0]
-    unsupported = [name for name, row in regions.items() if not supported(row["data_share"], minimum_share)]
-    reached = [n for n in unsupported if max(regions[n]["proposal_share"], regions[n]["proposal_share_exploring"]) > 0]
+    by_name = {one.name: one for one in sorted(found, key=lambda one: one.name)}
+    outside = sorted((one for one in found if one.greedy.outside > 0), key=lambda one: (-one.greedy.outside, one.name))
+    unsupported = [name for name, one in by_name.items() if not supported(one.data_share, minimum_share)]
     return {
-        "worst_regions": sorted(outside, key=lambda name: (-regions[name]["outside_rate"], name))[:WORST_REGIONS],
+        "regions": {name: _row(one) for name, one in by_name.items()},
+        "worst_regions": [one.name for one in outside[:WORST_REGIONS]],
         "unsupported_regions": unsupported,
-        "unsupported_regions_proposed": reached,
+        "unsupported_regions_proposed": [name for name in unsupported if by_name[name].share > 0],
     }
+
+
+def _row(one: Exposure) -> dict[str, float]:
+    row = {"data_share": one.data_share}
+    for use, suffix in ((one.greedy, ""), (one.exploring, "_exploring")):
+        row["proposal_share" + suffix] = use.share
+        row["outside_rate" + suffix] = use.outside
+        row["worst_score" + suffix] = use.worst_score
+        row["worst_distance" + suffix] = use.worst_distance
+    return row

@@ -1,11 +1,12 @@
-"""Where the data supports an action: distance to the nearest logged transitions, and the behaviour's density."""
+"""Where the data supports an action: how far it lies from all that was logged, and how likely the behaviour made it."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,146 +16,99 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as tensors_from
 from safetensors.numpy import save as bytes_of
 
+from offline_to_online.configs import build
 from offline_to_online.dataset.episode import Episode
 from offline_to_online.dataset.files import read_json, replacing, write_json
 from offline_to_online.dataset.spec import Array
 from offline_to_online.errors import ParameterError, SupportError
-from offline_to_online.support.density import local_log_density
-from offline_to_online.support.neighbours import BLOCK, Neighbours, Whitening, compressed
+from offline_to_online.support.config import SupportConfig
+from offline_to_online.support.logged_rows import TERMS, LoggedRows
+from offline_to_online.support.surprise import Reference
 
-FARTHEST = 10.0
 TENSORS, CARD = "estimator.safetensors", "estimator.json"
-
-
-@dataclass(frozen=True, kw_only=True)
-class SupportConfig:
-    """How support is measured (``support:`` in params.yaml).
-
-    Attributes:
-        k: the distance is that to the k-th nearest logged transition (count).
-        action_weight: how much more the whole action counts than the whole observation, however many
-            dimensions either has (factor).
-        density_neighbours: nearest states whose actions make the behaviour density (count).
-        bandwidth_floor: narrowest kernel of that density, in standard deviations of the data's actions.
-    """
-
-    k: int = 5
-    action_weight: float = 3.0
-    density_neighbours: int = 50
-    bandwidth_floor: float = 0.05
-
-    def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if not value > 0 or not np.isfinite(value):
-                raise ParameterError(f"{name} = {value!r}", where=f"support.{name}", limit="above 0 and finite")
+FOLDS = 10  # parts of the log, each judged by the others, that make the reference and the radii
+REFERENCE_STEPS = 4000
+RECALL_SAMPLE = 500
 
 
 class SupportEstimator:
-    """Logged transitions, whitened, ready to be asked how near a proposed action is to any of them.
+    """Logged transitions, ready to be asked whether a proposed action is like any of them.
 
-    The space is observation and action side by side, each dimension in standard deviations of the data
-    (logarithmic beyond one, see ``neighbours.compressed``), the action's times action_weight * sqrt(O / A).
-    A distance is divided by sqrt(O * (1 + action_weight^2)), so that 1 means "one standard deviation off
-    in every dimension", whatever the robot.
+    ``score`` is the sum of three surprises (see ``surprise``), each in nats against clean steps of the log's own episodes:
+    of the distance to the nearest logged transitions, of the behaviour's density of the action given the state, and of
+    that of its commands one by one. The action weighs most in the first and is all that the others are about: a new
+    state alone moves the score little.
     """
 
-    def __init__(
-        self,
-        *,
-        config: SupportConfig,
-        observations: Array,
-        actions: Array,
-        lengths: Array,
-        episodes: tuple[str, ...],
-        whitening: Whitening | None = None,
-    ) -> None:
-        """Observations (N, O) and actions (N, A), episode after episode; ``lengths`` (E,) steps of each of
-        the ``episodes``, named by identity. Without a ``whitening`` it is measured on these rows.
-        """
-        self.config, self.episodes = config, episodes
-        self.observations: Array = np.ascontiguousarray(observations, dtype=np.float32)
-        self.actions: Array = np.ascontiguousarray(actions, dtype=np.float32)
+    def __init__(self, rows: LoggedRows, reference: Reference, *, lengths: Array, episodes: tuple[str, ...]) -> None:
+        """Rows episode after episode; ``lengths`` (E,) steps of each of the ``episodes``, named by identity."""
+        self._rows, self._reference = rows, reference
         self.lengths: Array = np.asarray(lengths, dtype=np.int64)
-        if len(self.observations) < config.k:
-            raise SupportError(
-                f"{len(self.observations)} logged transitions",
-                where="support.k",
-                limit=f"at least k = {config.k}",
-                remedy="log more, or lower k",
-            )
-        self.whitening = whitening or Whitening.from_rows(self._rows(self.observations, self.actions))
-        width = self.observations.shape[1]
-        self._weights = np.ones(width + self.actions.shape[1], dtype=np.float32)
-        self._weights[width:] = config.action_weight * np.sqrt(width / self.actions.shape[1])
-        self._unit = np.float32(np.sqrt(np.square(self._weights).sum()))
-        self._joint = Neighbours(self._whitened(self.observations, self.actions))
+        self.episodes = episodes
 
     @classmethod
     def fit(cls, episodes: Sequence[Episode], config: SupportConfig) -> SupportEstimator:
         """Take in the executed actions of the train split, each with the observation it was taken at.
 
         Raises:
-            SupportError: no episode, or a value that is not finite.
+            SupportError: no episode, too few transitions, or a value that is not finite.
         """
         if not episodes:
             raise SupportError("no episode to fit the support estimator on", where="train split", limit="at least 1")
-        observations = np.concatenate([e.observations[:-1] for e in episodes])
-        actions = np.concatenate([e.actions for e in episodes])
+        observations = np.concatenate([e.observations[:-1] for e in episodes]).astype(np.float32)
+        actions = np.concatenate([e.actions for e in episodes]).astype(np.float32)
         if not (np.isfinite(observations).all() and np.isfinite(actions).all()):
             raise SupportError("NaN or infinite values", where="train split", remedy="run the stage validate")
-        return cls(
-            config=config,
-            observations=observations,
-            actions=actions,
-            lengths=np.array([len(e) for e in episodes]),
-            episodes=tuple(e.identity for e in episodes),
-        )
+        lengths = np.array([len(e) for e in episodes])
+        return cls._fitted(observations, actions, lengths, tuple(e.identity for e in episodes), config)
+
+    @classmethod
+    def _fitted(
+        cls, observations: Array, actions: Array, lengths: Array, episodes: tuple[str, ...], config: SupportConfig
+    ) -> SupportEstimator:
+        parts = _parts(lengths)
+        if len(actions) - int(np.bincount(parts).max()) < config.k:
+            raise SupportError(
+                f"{len(actions)} logged transitions",
+                where="support.k",
+                limit=f"more than k = {config.k} without the largest of {parts.max() + 1} parts of the log",
+                remedy="log more, or lower k",
+            )
+        rows = LoggedRows.fit(observations, actions, parts, config)
+        return cls(rows, _reference(rows, parts), lengths=lengths, episodes=episodes)
+
+    @property
+    def config(self) -> SupportConfig:
+        """The settings it was fitted with."""
+        return self._rows.config
+
+    @property
+    def observations(self) -> Array:
+        """Logged observations, float32 (N, O)."""
+        return self._rows.observations
+
+    @property
+    def actions(self) -> Array:
+        """Logged executed actions, float32 (N, A)."""
+        return self._rows.actions
 
     @property
     def episode_of(self) -> Array:
         """Index of the episode that each row came from, int64 (N,)."""
         return np.repeat(np.arange(len(self.lengths)), self.lengths)
 
-    def score(self, observations: Array, actions: Array) -> Array:
-        """How far outside the support, float32 (Q,): higher is farther, +inf for a query that is not finite.
-
-        The number that the thresholds are set on, for the guard, the drift and the audit.
-
-        Raises:
-            SupportError: other sizes than those it was fitted on.
-        """
-        return self.distance(observations, actions)
-
-    def terms(self, observations: Array, actions: Array) -> dict[str, Array]:
-        """``score`` and what it is made of, by name, each float32 (Q,): ``score``, ``distance``, ``log_prob``."""
-        return {
-            "score": self.score(observations, actions),
-            "distance": self.distance(observations, actions),
-            "log_prob": self.log_prob(observations, actions),
-        }
-
-    def nearest(self, observations: Array, actions: Array, k: int) -> tuple[Array, Array]:
-        """The k nearest logged transitions of each query: distances (Q, k), ascending, and their rows (Q, k).
-
-        A row's episode is ``episodes[episode_of[row]]``, its step ``step_of[row]``. Queries that are not finite are
-        answered as if they were zero.
-        """
-        queries, _ = self._queries(observations, actions)
-        distances, rows = self._joint.nearest(queries, min(k, len(self._joint)))
-        return distances / self._unit, rows
-
     @property
     def step_of(self) -> Array:
         """Step within its episode of each row, int64 (N,)."""
         starts = np.cumsum(self.lengths) - self.lengths
-        steps: Array = np.arange(len(self.observations)) - np.repeat(starts, self.lengths)
+        steps: Array = np.arange(len(self.actions)) - np.repeat(starts, self.lengths)
         return steps
 
-    def distance(self, observations: Array, actions: Array) -> Array:
-        """Distance to the k-th nearest logged transition, float32 (Q,).
+    def score(self, observations: Array, actions: Array) -> Array:
+        """How far outside the support, float32 (Q,), nats: higher is farther, +inf for a query that is not finite.
 
-        A query that is not finite is infinitely far away, so that no comparison lets it pass. A logged transition finds
-        itself: ask ``distance_leaving_out`` for those.
+        The number that the thresholds are set on, for the guard, the drift and the audit. A logged transition finds
+        itself: ask ``leaving_out`` its episode for those.
 
         Args:
             observations: (Q, O).
@@ -163,67 +117,115 @@ class SupportEstimator:
         Raises:
             SupportError: other sizes than those it was fitted on.
         """
-        queries, finite = self._queries(observations, actions)
-        distances, _ = self._joint.nearest(queries, self.config.k)
-        far: Array = np.where(finite, distances[:, -1] / self._unit, np.float32(np.inf))
-        return far
+        return self.terms(observations, actions)["score"]
+
+    def terms(self, observations: Array, actions: Array) -> dict[str, Array]:
+        """``score`` and what it is made of, each float32 (Q,).
+
+        ``distance``: to the k nearest logged transitions, where 1 is how far these lie from others. ``log_prob``: the
+        behaviour's log p(a | s), nats, over actions in standard deviations; ``log_prob_each``: the sum of those of its
+        commands, each for itself. ``surprise_...`` of each of the three: -log of the share of clean steps at least as
+        far, or as unlikely; their sum is the score. ``state_distance``: of the state alone to the nearest logged ones, in deviations a
+        dimension; it is not part of the score, since a new state is no fault of the action.
+        """
+        finite = self._rows.finite(observations, actions)
+        safe = [np.where(finite[:, None], part, np.float32(0)) for part in (observations, actions)]
+        asked = self._rows.asked(*safe)
+        surprises = {name: self._reference.surprise(name, asked[name]) for name in TERMS}
+        answers = {
+            "score": surprises["distance"] + surprises["rarity"] + surprises["rarity_each"],
+            "distance": asked["distance"],
+            "log_prob": -asked["rarity"],
+            "log_prob_each": -asked["rarity_each"],
+            "surprise_distance": surprises["distance"],
+            "surprise_log_prob": surprises["rarity"],
+            "surprise_log_prob_each": surprises["rarity_each"],
+            "state_distance": asked["state_distance"],
+        }
+        worst = {name: np.float32(-np.inf if name.startswith("log_prob") else np.inf) for name in answers}
+        return {name: np.where(finite, values, worst[name]) for name, values in answers.items()}
+
+    def distance(self, observations: Array, actions: Array) -> Array:
+        """Distance to the logged transitions in units of their own spacing, float32 (Q,); see ``terms``."""
+        finite = self._rows.finite(observations, actions)
+        safe = [np.where(finite[:, None], part, np.float32(0)) for part in (observations, actions)]
+        return np.where(finite, self._rows.distance(self.features(*safe)), np.float32(np.inf))
 
     def log_prob(self, observations: Array, actions: Array) -> Array:
-        """Behaviour log-density log p(a | s), float32 (Q,), nats, over actions in standard deviations.
+        """Behaviour log-density log p(a | s), float32 (Q,), nats; see ``terms``."""
+        return self.terms(observations, actions)["log_prob"]
 
-        From the actions of the ``density_neighbours`` nearest states (see ``density.local_log_density``).
-        -inf for a query that is not finite.
+    def features(self, observations: Array, actions: Array) -> Array:
+        """The whitened, weighted rows (Q, O + A) whose Euclidean neighbours the distance is to."""
+        return self._rows.space.joint(observations, actions)
+
+    def nearest(self, observations: Array, actions: Array, k: int) -> tuple[Array, Array]:
+        """The k nearest logged transitions of each finite query: distances (Q, k), ascending, and their rows (Q, k).
+
+        A row's episode is ``episodes[episode_of[row]]``, its step ``step_of[row]``. Distances are in deviations a
+        dimension, the action weighted.
+        """
+        return self._rows.nearest(self.features(observations, actions), k)
+
+    def add(self, episode: Episode) -> None:
+        """Count an episode's executed actions as logged, at the cost of that episode.
+
+        Whitening, regression and reference stay those of the fit, so that scores before and after are comparable.
 
         Raises:
-            SupportError: other sizes than those it was fitted on.
+            SupportError: another robot's episode, or a value that is not finite.
         """
-        width = self.observations.shape[1]
-        queries, finite = self._queries(observations, actions)
-        count = min(self.config.density_neighbours, len(self._states))
-        logs = [np.zeros(0, dtype=np.float32)]
-        for start in range(0, len(queries), BLOCK):
-            rows = slice(start, start + BLOCK)
-            _, nearest = self._states.nearest(queries[rows, :width], count)
-            proposed, local = self._standardised(actions[rows]), self._standardised(self.actions[nearest])
-            logs.append(local_log_density(proposed, local, self.config.bandwidth_floor))
-        return np.where(finite, np.concatenate(logs), np.float32(-np.inf))
+        finite = self._rows.finite(episode.observations[:-1], episode.actions)
+        if not finite.all():
+            raise SupportError("NaN or infinite values", where=f"episode {episode.identity[:12]}")
+        self._rows.add(episode.observations[:-1], episode.actions)
+        self.lengths = np.append(self.lengths, len(episode))
+        self.episodes = (*self.episodes, episode.identity)
+        self.__dict__.pop("sha256", None)
+
+    def copy(self) -> SupportEstimator:
+        """One of its own to add to; what was logged so far is shared until then."""
+        twin = copy.copy(self)
+        twin._rows = self._rows.copy()
+        return twin
 
     def leaving_out(self, episode: int) -> SupportEstimator:
-        """The estimator that would have been fitted without the episode of that index, whitening included.
+        """The estimator that would have been fitted without the episode of that index, at the cost of a fit.
 
         Raises:
-            SupportError: no such episode, or none would be left.
+            SupportError: no such episode, or too little would be left.
         """
         if not 0 <= episode < len(self.lengths) or len(self.lengths) < 2:
             limit = f"one of {len(self.lengths)}, at least 2"
             raise SupportError(f"cannot leave out episode {episode}", where="support estimator", limit=limit)
         kept = self.episode_of != episode
-        return SupportEstimator(
-            config=self.config,
-            observations=self.observations[kept],
-            actions=self.actions[kept],
-            lengths=np.delete(self.lengths, episode),
-            episodes=self.episodes[:episode] + self.episodes[episode + 1 :],
+        return SupportEstimator._fitted(
+            self.observations[kept],
+            self.actions[kept],
+            np.delete(self.lengths, episode),
+            self.episodes[:episode] + self.episodes[episode + 1 :],
+            self.config,
         )
 
-    def distance_leaving_out(self, observations: Array, actions: Array, episode: int) -> Array:
-        """``distance`` (Q,), exactly as if the episode of that index had never been logged."""
-        return self.leaving_out(episode).distance(observations, actions)
+    def score_leaving_out(self, observations: Array, actions: Array, episode: int) -> Array:
+        """``score`` (Q,), exactly as if the episode of that index had never been logged."""
+        return self.leaving_out(episode).score(observations, actions)
+
+    def recall(self) -> float:
+        """Share of the true nearest transitions that the index finds, in [0, 1]; 1 for an exact index."""
+        return self._rows.recall(RECALL_SAMPLE)
 
     @cached_property
     def sha256(self) -> str:
-        """Content hash of what was fitted: configuration, rows, whitening and episode identities."""
+        """Content hash of what was fitted: configuration, rows, all that was measured on them, episode identities."""
         return _content_sha256(self._bytes(), asdict(self.config), self.episodes)
 
     def save(self, folder: Path) -> None:
-        """Write ``estimator.safetensors`` and ``estimator.json``; same content, same bytes.
-
-        The index is not saved: a flat one is rebuilt on loading in less time than it takes to read.
-        """
+        """Write ``estimator.safetensors`` and ``estimator.json``: same content, same bytes, nothing to build on loading."""
         with replacing(folder / TENSORS) as partial:
             partial.write_bytes(self._bytes())
         card = {"config": asdict(self.config), "episodes": list(self.episodes), "sha256": self.sha256}
-        write_json(folder / CARD, card | {"transitions": len(self.actions)})
+        write_json(folder / CARD, card | {"transitions": len(self.actions), "recall": self.recall()})
 
     @classmethod
     def load(cls, folder: Path) -> SupportEstimator:
@@ -238,58 +240,35 @@ class SupportEstimator:
             if _content_sha256(content, card["config"], card["episodes"]) != card["sha256"]:
                 raise _broken(folder, "its content is not what its hash says")
             tensors = tensors_from(content)
-            return cls(
-                config=SupportConfig(**card["config"]),
-                observations=tensors["observations"],
-                actions=tensors["actions"],
-                lengths=tensors["lengths"],
-                episodes=tuple(card["episodes"]),
-                whitening=Whitening(mean=tensors["mean"], scale=tensors["scale"]),
-            )
-        except (OSError, SafetensorError, KeyError, TypeError) as error:
+            config = build(SupportConfig, card["config"], where=str(folder / CARD))
+            rows = LoggedRows.from_tensors(tensors, config)
+            values = {name: tensors[f"reference.{name}"] for name in TERMS}
+            lengths, episodes = tensors["lengths"], tuple(card["episodes"])
+            return cls(rows, Reference(values=values), lengths=lengths, episodes=episodes)
+        except (OSError, SafetensorError, KeyError, TypeError, ParameterError) as error:
             raise _broken(folder, f"{type(error).__name__}: {error}") from error
 
-    @cached_property
-    def _states(self) -> Neighbours:
-        """Neighbours by state alone; only the density needs them, the guard does not."""
-        return Neighbours(self._joint.points[:, : self.observations.shape[1]])
-
     def _bytes(self) -> bytes:
-        tensors: Mapping[str, Any] = {
-            "observations": self.observations,
-            "actions": self.actions,
-            "lengths": self.lengths,
-            "mean": self.whitening.mean,
-            "scale": self.whitening.scale,
-        }
-        return bytes_of(dict(tensors))
+        reference = {f"reference.{name}": values for name, values in self._reference.values.items()}
+        return bytes_of({**self._rows.tensors(), **reference, "lengths": self.lengths})
 
-    def _queries(self, observations: Array, actions: Array) -> tuple[Array, Array]:
-        """Whitened queries (Q, O + A), and which of them are finite (Q,); the others are zero."""
-        queries = self._whitened(observations, actions)
-        finite: Array = np.asarray(np.isfinite(queries).all(axis=1))
-        return (queries if finite.all() else np.where(finite[:, None], queries, np.float32(0))), finite
 
-    def _whitened(self, observations: Array, actions: Array) -> Array:
-        return compressed(self.whitening.apply(self._rows(observations, actions))) * self._weights
+def _parts(lengths: Array) -> Array:
+    """For each row which part of the log it belongs to, int64 (N,): whole episodes, or tenths of an only one."""
+    if len(lengths) == 1:
+        return np.arange(lengths[0]) * FOLDS // max(int(lengths[0]), 1)
+    parts: Array = np.repeat(np.arange(len(lengths)) % FOLDS, lengths)
+    return parts
 
-    def _standardised(self, actions: Array) -> Array:
-        """Actions (..., A) in standard deviations, ended at +-10: beyond that no density needs to tell them apart."""
-        width = self.observations.shape[1]
-        deviations = (actions - self.whitening.mean[width:]) / self.whitening.scale[width:]
-        return np.clip(np.nan_to_num(deviations), -FARTHEST, FARTHEST)
 
-    def _rows(self, observations: Array, actions: Array) -> Array:
-        got = (observations.ndim, observations.shape[-1], actions.ndim, actions.shape[-1])
-        want = (2, self.observations.shape[1], 2, self.actions.shape[1])
-        if got != want or len(observations) != len(actions):
-            raise SupportError(
-                f"shapes {observations.shape} and {actions.shape}",
-                where="support estimator",
-                limit=f"(N, {want[1]}) and (N, {want[3]})",
-                remedy="ask the estimator of this robot",
-            )
-        return np.concatenate([observations, actions], axis=1)
+def _reference(rows: LoggedRows, parts: Array) -> Reference:
+    """What clean steps look like to the other parts of the log: evenly drawn over all episodes, no chance in it."""
+    drawn = np.linspace(0, len(parts) - 1, min(REFERENCE_STEPS, len(parts))).astype(np.int64)
+    asked = []
+    for part in np.unique(parts[drawn]):
+        mine = drawn[parts[drawn] == part]
+        asked.append(rows.of(parts != part).asked(rows.observations[mine], rows.actions[mine]))
+    return Reference.from_terms({name: np.concatenate([terms[name] for terms in asked]) for name in TERMS})
 
 
 def _content_sha256(tensors: bytes, config: Mapping[str, Any], episodes: Sequence[str]) -> str:
@@ -299,3 +278,6 @@ def _content_sha256(tensors: bytes, config: Mapping[str, Any], episodes: Sequenc
 
 def _broken(path: Path, why: str) -> SupportError:
     return SupportError(f"unreadable support estimator, {why}", where=str(path), remedy="run the stage support again")
+
+
+__all__ = ["SupportConfig", "SupportEstimator"]

@@ -1,25 +1,26 @@
-"""Exact nearest neighbours in a whitened space, the same answer asked alone or among many.
+"""Nearest neighbours in a whitened space, the same answer asked alone or among many.
 
 The k-nearest-neighbour distance as a score of "how far is this from the data": Ramaswamy et al. 2000,
-Sun et al. 2022 (arXiv 2204.06507). Search is faiss' flat index: exact, nothing to tune, rebuilt in
-milliseconds, so that it is never saved.
+Sun et al. 2022 (arXiv 2204.06507). Exact unless ``IndexConfig`` says otherwise.
 """
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
-import faiss
 import numpy as np
 
 from offline_to_online.dataset.spec import Array
+from offline_to_online.errors import SupportError
+from offline_to_online.support.index import Index, IndexConfig, float_rows
+from offline_to_online.support.index_approximate import ApproximateIndex
+from offline_to_online.support.index_exact import ExactIndex
 
 # Below this spread a dimension counts as constant: rounding noise of float32 must not become "many deviations".
 SMALLEST_SPREAD = 1e-4
 RELATIVE_SPREAD = 1e-3
-# faiss takes its matrix-product path from 20 queries on, which confuses neighbours closer together than its rounding.
-# A few candidates more, measured again by subtraction, give the exact answer on both paths.
-SPARE_CANDIDATES = 5
+# Queries at a time for callers whose work on the neighbours takes memory; the search itself needs no blocks.
 BLOCK = 4096
 
 
@@ -61,30 +62,92 @@ def compressed(deviations: Array) -> Array:
 
 
 class Neighbours:
-    """Exact Euclidean nearest neighbours among fixed points, float32 (N, D)."""
+    """Euclidean nearest neighbours among points, float32 (N, D), that more may be added to.
 
-    def __init__(self, points: Array) -> None:
-        self.points: Array = np.ascontiguousarray(points, dtype=np.float32)
-        self._index = faiss.IndexFlatL2(self.points.shape[1])
-        self._index.add(self.points)
+    Args:
+        points: (N, D); kept, not copied, by an exact index if they are contiguous float32 already.
+        config: which index; exact if not given.
+    """
+
+    def __init__(self, points: Array, config: IndexConfig | None = None) -> None:
+        self.config = config or IndexConfig()
+        exact = self.config.kind == "exact"
+        self._index: Index = (
+            ExactIndex.anywhere(points, self.config.device) if exact else ApproximateIndex.build(points, self.config)
+        )
+
+    @classmethod
+    def from_bytes(cls, content: Array, points: Array, config: IndexConfig) -> Neighbours:
+        """The neighbours that ``to_bytes`` was asked of, without building their index again.
+
+        Args:
+            content: what it gave, uint8 (B,).
+            points: the points, float32 (N, D).
+            config: the index that it was built with; how thoroughly it is searched may differ.
+
+        Raises:
+            SupportError: the bytes are damaged, or not those of such an index of so many points.
+        """
+        if config.kind != "exact":
+            return cls._around(ApproximateIndex.from_bytes(content, config, (points.shape[0], points.shape[1])), config)
+        if len(content):
+            raise SupportError("bytes of another index", where="neighbour index", limit="none for an exact one")
+        return cls(points, config)
+
+    @classmethod
+    def _around(cls, index: Index, config: IndexConfig) -> Neighbours:
+        made = cls.__new__(cls)
+        made.config, made._index = config, index
+        return made
 
     def __len__(self) -> int:
-        return len(self.points)
+        return len(self._index)
+
+    @property
+    def points(self) -> Array:
+        """Float32 (N, D), in the order in which they came; of an approximate index a copy."""
+        return self._index.points
 
     def nearest(self, queries: Array, k: int) -> tuple[Array, Array]:
-        """The k nearest points of every finite query (Q, D): distances (Q, k), ascending, and indices (Q, k)."""
-        queries = np.ascontiguousarray(queries, dtype=np.float32)
-        # faiss' thread count is process-wide. One thread: starting more costs longer than one query of the guard,
-        # and joblib's workers and torch already own the cores.
-        faiss.omp_set_num_threads(1)
-        blocks = [self._nearest(queries[i : i + BLOCK], k) for i in range(0, max(len(queries), 1), BLOCK)]
-        if len(blocks) == 1:
-            return blocks[0]
-        return np.concatenate([d for d, _ in blocks]), np.concatenate([i for _, i in blocks])
+        """The k nearest points of every finite query (Q, D): distances (Q, k), ascending, and rows (Q, k).
 
-    def _nearest(self, queries: Array, k: int) -> tuple[Array, Array]:
-        _, candidates = self._index.search(queries, min(k + SPARE_CANDIDATES, len(self)))
-        squared = np.square(self.points[candidates] - queries[:, None, :]).sum(axis=-1)
-        order = np.argsort(squared, axis=1, kind="stable")[:, :k]
-        distances = np.sqrt(np.take_along_axis(squared, order, axis=1))
-        return distances, np.take_along_axis(candidates, order, axis=1)
+        Fewer than k columns only where there are fewer points. An approximate index may miss some, and then names
+        others that are farther.
+        """
+        squared, rows = self._index.search(float_rows(queries), k)
+        return np.sqrt(squared), rows
+
+    def add(self, points: Array) -> None:
+        """Take in more points (n, D), at the cost of those alone; their rows are the next ones."""
+        self._index.add(points)
+
+    def copy(self) -> Neighbours:
+        """One of its own to add to."""
+        twin = copy.copy(self)
+        twin._index = self._index.copy()
+        return twin
+
+    def to_bytes(self) -> Array:
+        """The index as uint8 (B,), to be kept beside the points: empty for an exact one, which is its points."""
+        return self._index.to_bytes()
+
+    def recall(self, k: int, sample: int, rng: np.random.Generator) -> float:
+        """The share of the true k nearest points that are found, in [0, 1], over queries like those to come.
+
+        Queries are points of its own, moved about as far as their nearest neighbour lies: nobody asks for the
+        points themselves, and those are found more easily.
+
+        Args:
+            k: neighbours asked for.
+            sample: how many queries; each costs an exact search.
+            rng: draws the points and moves them.
+        """
+        if self.config.kind == "exact":
+            return 1.0
+        exact = ExactIndex.anywhere(self.points, self.config.device)
+        drawn = exact.points[rng.choice(len(exact), size=min(sample, len(exact)), replace=False)]
+        gaps = np.sqrt(exact.search(drawn, 2)[0][:, -1:] / drawn.shape[1])
+        queries = float_rows(drawn + gaps * rng.standard_normal(drawn.shape, dtype=np.float32))
+        truth, found = exact.search(queries, k)[0], self._index.search(queries, k)[0]
+        # By distance, not by row: of points that coincide any will do. The two measure alike but for rounding.
+        return float(np.mean(found <= truth[:, -1:] * (1 + 1e-5)))

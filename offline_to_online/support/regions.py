@@ -1,4 +1,4 @@
-"""Coverage of the data by region: which gripper poses, contact modes, saturations and reset states were logged."""
+"""Coverage of the data by region: which poses, contact modes, saturations, reset states and sensors were logged."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from offline_to_online.dataset.episode import Episode
 from offline_to_online.dataset.spec import ActionSchema, Array, ObservationSchema
 from offline_to_online.errors import SupportError
 from offline_to_online.support.neighbours import RELATIVE_SPREAD, SMALLEST_SPREAD
+from offline_to_online.support.sensors import sensor_regions
 
 
 class Schemas(Protocol):
@@ -37,7 +38,7 @@ class RobotModule(Protocol):
 
 
 def coverage(episodes: Sequence[Episode], module: RobotModule, *, minimum_share: float = 0.01) -> dict[str, Any]:
-    """What the data holds of every region of the robot, and by name what it does not.
+    """What the data holds of every region of the robot and of its sensors, and by name what it does not.
 
     Args:
         episodes: the logged episodes, at least one.
@@ -55,9 +56,11 @@ def coverage(episodes: Sequence[Episode], module: RobotModule, *, minimum_share:
     observations = np.concatenate([e.observations[:-1] for e in episodes])
     actions = np.concatenate([e.actions for e in episodes])
     _require_fit((observations.shape[1], actions.shape[1]), module.SPEC)
-    episode_of = np.repeat(np.arange(len(episodes)), [len(e) for e in episodes])
+    lengths = np.array([len(e) for e in episodes])
+    episode_of = np.repeat(np.arange(len(episodes)), lengths)
+    masks = {**module.regions(observations, actions), **sensor_regions(module.SPEC, observations, lengths)}
     rows = {}
-    for name, mask in sorted(module.regions(observations, actions).items()):
+    for name, mask in sorted(masks.items()):
         share, present = float(np.mean(mask)), len(np.unique(episode_of[mask]))
         rows[name] = {
             "steps": int(np.sum(mask)),

@@ -15,6 +15,7 @@ SMALL = """
 jobs: 2
 collect:
   operators: {expert: 16, recovery: 16, biased: 28}
+behaviour: {hidden: 16, components: 2, updates: 100}
 calibration:
   alpha: 0.1
 policies:

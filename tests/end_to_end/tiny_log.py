@@ -95,7 +95,8 @@ class Place:
     def set_params(self, **changes: Any) -> None:
         """params.yaml for the tiny log; ``changes`` replace sections."""
         params = yaml.safe_load((ROOT / "params.yaml").read_text())
-        params |= {"robot": "pusht", "jobs": 1, "support": {"density_neighbours": 5}}
+        params |= {"robot": "pusht", "jobs": 1, "support": {"neighbourhoods": [5]}}
+        params |= {"behaviour": {"hidden": 8, "components": 2, "updates": 20}}
         params |= {"dataset": {"name": "tiny", "path": "mine/log.hdf5"}, "collect": {"recordings": ["scripted"]}}
         (self.folder / "params.yaml").write_text(yaml.safe_dump({**params, **changes}))
 

@@ -62,8 +62,8 @@ def outcomes(success_rate: float, *, tasks: int = TASKS, seed: int = 0) -> pd.Da
                     "task": np.arange(tasks), "condition": condition, "success": success, "certified_success": success,
                     "score": score, "return_discounted": score * 10, "return_plain": score * 12,
                     "cost": rng.integers(0, 3, tasks).astype(float), "interventions": rng.integers(0, 2, tasks),
-                    "clipped": 0, "support_drift": rng.uniform(0, 0.2, tasks), "distance_median": 0.2,
-                    "distance_p95": 0.5, "failure": np.where(success, "", "not_covered"), "steps": 12,
+                    "clipped": 0, "support_drift": rng.uniform(0, 0.2, tasks), "support_score_median": 0.2,
+                    "support_score_p95": 0.5, "failure": np.where(success, "", "not_covered"), "steps": 12,
                 }
             )
         )  # fmt: skip
@@ -85,7 +85,7 @@ def metrics_of(table: pd.DataFrame, condition: str) -> dict:
         "constraint_cost": float(rows["cost"].mean()),
         "interventions": float(rows["interventions"].mean()),
         "clipped": 0.0,
-        "support_distance": {"median": 0.21, "p95": 0.54},
+        "support_score": {"median": 0.21, "p95": 0.54},
         "share_outside": float(rows["support_drift"].mean()),
         "failures": {"not_covered": int((~rows["success"]).sum())} if not rows["success"].all() else {},
         "dynamics": {"action_gain": 0.5 if condition == "dynamics" else 1.0, "action_delay_steps": 0},

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from toy_robot import SpeedSupport, line, thresholds
 
 from offline_to_online.errors import PolicyError
-from offline_to_online.evaluation.guard import Guard
+from offline_to_online.evaluation.guard import Guard, legal
 
 HERE = np.zeros(2, dtype=np.float32)
 
@@ -27,7 +27,7 @@ def test_a_supported_action_passes_untouched():
     decision = supported().check(HERE, action(0.2))
     assert decision.executed == action(0.2)
     assert not any((decision.clipped, decision.outside_support, decision.guard_stop))
-    assert decision.distance == pytest.approx(0.2)
+    assert decision.support_score == pytest.approx(0.2)
 
 
 def test_bounds_are_held_and_counted():
@@ -39,9 +39,9 @@ def test_bounds_are_held_and_counted():
 
 
 def test_without_support_nothing_is_outside():
-    """A guard without an estimator holds bounds and rate alone, and says that it knows no distance."""
+    """A guard without an estimator holds bounds and rate alone, and says that it knows no score."""
     decision = Guard(line()).check(HERE, action(0.5))
-    assert np.isnan(decision.distance)
+    assert np.isnan(decision.support_score)
     assert not any((decision.outside_support, decision.guard_stop))
 
 
@@ -95,11 +95,11 @@ def test_the_alternative_is_not_asked_for_without_need():
     assert not supported().check(HERE, action(0.1), safer=never).guard_stop
 
 
-def test_a_distance_that_is_no_number_stops():
+def test_a_score_that_is_no_number_stops():
     """What cannot be measured counts as outside, never as inside."""
 
     class Blind:
-        def distance(self, observations, actions):
+        def score(self, observations, actions):
             return np.full(len(actions), np.nan)
 
     assert Guard(line(), Blind(), thresholds()).check(HERE, action(0.1)).guard_stop
@@ -118,6 +118,15 @@ def test_a_takeover_sets_the_rate_and_keeps_the_bounds():
     guard.check(HERE, action(-0.5))
     assert guard.took_over(action(2.0)) == action(0.5)
     assert guard.check(HERE, action(0.0)).executed == pytest.approx(action(0.4))
+
+
+def test_the_actions_of_an_episode_are_judged_as_one_by_one():
+    """``legal`` over a whole episode gives what the guard made of each proposal: nothing in an episode is lost."""
+    module = line(max_change=0.125)
+    guard, proposals = Guard(module), np.random.default_rng(0).uniform(-1, 1, (9, 1)).astype(np.float32)
+    executed = np.stack([guard.check(HERE, proposal).executed for proposal in proposals])
+    assert (legal(proposals[:1], None, module.SPEC) == executed[:1]).all()
+    assert (legal(proposals[1:], executed[:-1], module.SPEC) == executed[1:]).all()
 
 
 @given(proposals=st.lists(st.floats(-3, 3, width=32), min_size=1, max_size=20), change=st.floats(0.01, 2.0))

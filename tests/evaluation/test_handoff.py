@@ -143,18 +143,19 @@ def test_equal_sides_are_no_evidence():
 
 
 class Estimator:
-    """Distance 1 to itself where it was not left out, 2 where it was, 3 for strangers."""
+    """A score of 3 for everyone, and of 2 once an episode was left out."""
 
-    def __init__(self, episodes):
+    def __init__(self, episodes, far=3.0):
         self.episodes = tuple(e.identity for e in episodes)
+        self.far = far
         self.left_out = []
 
-    def distance(self, observations, actions):
-        return np.full(len(actions), 3.0)
+    def score(self, observations, actions):
+        return np.full(len(actions), self.far)
 
-    def distance_leaving_out(self, observations, actions, episode):
+    def leaving_out(self, episode):
         self.left_out.append(episode)
-        return np.full(len(actions), 2.0)
+        return Estimator([], far=2.0)
 
 
 def test_an_operator_is_never_measured_against_itself():
@@ -163,9 +164,9 @@ def test_an_operator_is_never_measured_against_itself():
     estimator = Estimator([human[2], human[0], *novice])
     rows = operator_rows([*human, *novice], estimator, 2.5, lambda e: "" if e.success else "not_covered", 0.9)
     assert [row["name"] for row in rows] == ["human", "novice"]
-    assert [row["support_distance"]["median"] for row in rows] == [3.0, 2.0]
+    assert [row["support_score"]["median"] for row in rows] == [3.0, 2.0]
     assert [row["share_outside"] for row in rows] == [1.0, 0.0]
-    assert [row["distance_of"] for row in rows] == [
+    assert [row["support_score_of"] for row in rows] == [
         "2 episodes outside the train split",
         "3 episodes, each left out in turn",
     ]
@@ -173,7 +174,7 @@ def test_an_operator_is_never_measured_against_itself():
 
 
 def test_an_operators_row_counts_all_its_episodes():
-    """Success, cost, return and failures are of every episode, whatever the distances are of."""
+    """Success, cost, return and failures are of every episode, whatever the scores are of."""
     episodes = [logged_episode(i, "novice") for i in range(5)]
     row = operator_rows(episodes, Estimator(episodes[:3]), 2.5, lambda e: "not_covered", 0.5)[0]
     assert (row["episodes"], row["success_rate"], row["failures"]) == (5, 0.0, {"not_covered": 5})
@@ -187,7 +188,7 @@ def test_a_policys_row_is_its_evaluations_numbers(made):
     row = policy_row("policy", "iql", metrics)
     assert row["episodes"] == metrics["tasks"]
     assert all(row[key] == metrics[key] for key in row if key in metrics)
-    assert "support_distance" in row
+    assert "support_score" in row
 
 
 def test_all_rows_have_the_same_columns(written):

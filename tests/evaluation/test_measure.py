@@ -17,7 +17,7 @@ from offline_to_online.robots import Dynamics
 
 KEYS = {
     "tasks", "success_rate", "success_interval", "certified_success_rate", "score", "score_interval",
-    "return_discounted", "return_plain", "constraint_cost", "interventions", "clipped", "support_distance",
+    "return_discounted", "return_plain", "constraint_cost", "interventions", "clipped", "support_score",
     "share_outside", "failures", "dynamics",
 }  # fmt: skip
 
@@ -99,10 +99,10 @@ def test_progress_runs_over_all_conditions(evaluated):
     assert evaluated[2] == [(i, 12) for i in range(1, 13)]
 
 
-def test_without_support_distances_are_null(panel, fetch_policy):
+def test_without_support_scores_are_null(panel, fetch_policy):
     """Unknown is null in JSON and NaN in the table, never a number."""
     rollouts = play(fetch_policy, panel.robot, panel.report[:1], dynamics=Dynamics(), support_folder=None, jobs=1)
     said = summarise(rollouts, 0.98)
-    assert said["support_distance"] == {"median": None, "p95": None}
+    assert said["support_score"] == {"median": None, "p95": None}
     assert said["share_outside"] is None
-    assert np.isnan(outcomes_of(rollouts, "nominal", 0.98)["distance_median"]).all()
+    assert np.isnan(outcomes_of(rollouts, "nominal", 0.98)["support_score_median"]).all()

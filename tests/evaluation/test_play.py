@@ -25,7 +25,13 @@ def on_fetch(policy, support, *, jobs=1, tasks=TASKS, dynamics=None, **how):
 def content(rollouts):
     """Everything that a rollout holds, comparable."""
     return [
-        (r.task, r.episode.identity, r.failure, r.episode.operator, *(x.tobytes() for x in (r.proposed, r.distance)))
+        (
+            r.task,
+            r.episode.identity,
+            r.failure,
+            r.episode.operator,
+            *(x.tobytes() for x in (r.proposed, r.support_score)),
+        )
         for r in rollouts
     ]
 
@@ -110,7 +116,7 @@ def test_jobs_below_one_are_refused(fetch_policy):
 
 
 def test_thresholds_of_another_estimator_are_refused(tmp_path, fetch_support):
-    """A calibration belongs to the estimator whose distances it was made of."""
+    """A calibration belongs to the estimator whose scores it was made of."""
     (tmp_path / "estimator").symlink_to(fetch_support / "estimator")
     calibration = json.loads((fetch_support / "calibration.json").read_text())
     (tmp_path / "calibration.json").write_text(json.dumps(calibration | {"estimator_sha256": "0" * 64}))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from toy_robot import Constant, Line, SpeedSupport, line, task, thresholds
 
-from offline_to_online.dataset.store import write_episode
+from offline_to_online.dataset.store import read_episode, write_episode
 from offline_to_online.errors import DataError, PolicyError, RobotError
 from offline_to_online.evaluation.guard import Guard
 from offline_to_online.evaluation.rollout import read_rollout, run_episode, write_rollout
@@ -169,15 +169,27 @@ def test_a_rollout_survives_the_disk(tmp_path):
     assert again.task == rollout.task
     assert again.failure == "short"
     assert again.episode.identity == rollout.episode.identity
-    for name in ("proposed", "clipped", "outside_support", "guard_stop", "takeover", "distance"):
+    for name in ("proposed", "clipped", "outside_support", "guard_stop", "takeover", "support_score"):
         assert np.array_equal(getattr(again, name), getattr(rollout, name)), name
         assert getattr(again, name).dtype == getattr(rollout, name).dtype
 
 
-def test_distances_that_are_unknown_survive_the_disk(tmp_path):
-    """Without support the distances are NaN, before and after."""
+def test_scores_that_are_unknown_survive_the_disk(tmp_path):
+    """Without support the scores are NaN, before and after."""
     write_rollout(tmp_path / "one.parquet", play(Constant(), support=False))
-    assert np.isnan(read_rollout(tmp_path / "one.parquet").distance).all()
+    assert np.isnan(read_rollout(tmp_path / "one.parquet").support_score).all()
+
+
+def test_a_file_of_an_older_version_is_read(tmp_path):
+    """A run on disk goes on: what its files call a distance is the score of the time."""
+    rollout = play(Constant(0.125))
+    write_rollout(tmp_path / "new.parquet", rollout)
+    episode, columns = read_episode(tmp_path / "new.parquet")
+    columns["distance"] = columns.pop("support_score")
+    write_episode(tmp_path / "old.parquet", episode, columns)
+    again = read_rollout(tmp_path / "old.parquet")
+    assert again.support_score == pytest.approx(np.full(6, 0.125))
+    assert again.episode.identity == rollout.episode.identity
 
 
 def test_an_episode_without_its_rollout_is_refused(tmp_path):

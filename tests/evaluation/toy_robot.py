@@ -100,7 +100,7 @@ class Constant:
 class SpeedSupport:
     """An estimator: the faster, the farther from the data."""
 
-    def distance(self, observations, actions):
+    def score(self, observations, actions):
         return np.abs(actions[:, 0]).astype(np.float32)
 
 

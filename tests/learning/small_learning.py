@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from offline_to_online import plugins
 from offline_to_online.dataset.episode import Episode
 from offline_to_online.dataset.spec import ActionSchema, Array, Dimension, ObservationSchema
-from offline_to_online.learning.learner import Learner, Normaliser
+from offline_to_online.learning.learner import Learner, Normaliser, Penalty, needs_penalty
 from offline_to_online.learning.replay import Batch, Replay
 
 OBSERVATION = ObservationSchema(
@@ -71,6 +73,18 @@ def batches(count: int, *, seed: int = 0, size: int = 32) -> list[Batch]:
     return [source.sample(size, generator) for _ in range(count)]
 
 
+def far_from_centre(observations: Tensor, actions: Tensor) -> Tensor:
+    """A penalty for tests: nats that grow with the distance of an action from the middle half of its range."""
+    low, high = torch.from_numpy(ACTION.low), torch.from_numpy(ACTION.high)
+    share = (actions - low) / (high - low)
+    return 10.0 * ((share - 0.5).abs() - 0.25).relu().sum(dim=-1)
+
+
+def penalty_of(module: ModuleType) -> dict[str, Penalty]:
+    """What ``make`` of an algorithm wants more than the others."""
+    return {"penalty": far_from_centre} if needs_penalty(module) else {}
+
+
 def learner(name: str, *, seed: int = 1, **settings: Any) -> Learner:
     """A small learner of a named algorithm, normalised by random episodes."""
     module = plugins.module_for("algorithms", name)
@@ -80,6 +94,7 @@ def learner(name: str, *, seed: int = 1, **settings: Any) -> Learner:
         action=ACTION,
         normaliser=Normaliser.from_episodes([episode(50, seed=9)]),
         seed=seed,
+        **penalty_of(module),
     )
     return made
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_learning import ACTION, OBSERVATION, batches, episode, learner, made_episode, observations
+from small_learning import ACTION, OBSERVATION, batches, episode, learner, made_episode, observations, penalty_of
 
 from offline_to_online import plugins
 from offline_to_online.dataset.spec import ActionSchema, Dimension, ObservationSchema
@@ -110,6 +110,7 @@ def test_a_restored_learner_continues_bit_for_bit(name: str, tmp_path: Path) -> 
         action=ACTION,
         normaliser=Normaliser.identity(OBSERVATION.size),
         seed=77,
+        **penalty_of(module),
     )
     again.restore(load_state(tmp_path / "learner.safetensors"))
     assert_same(whole, again)

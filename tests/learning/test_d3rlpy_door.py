@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from offline_to_online.errors import TrainingError
 from offline_to_online.learning.algorithms import _d3rlpy
-from offline_to_online.learning.algorithms._d3rlpy.flat_adam import FlatAdam
+from offline_to_online.learning.flat_adam import FlatAdam
 from offline_to_online.learning.learner import Normaliser
 from offline_to_online.learning.replay import Batch
 

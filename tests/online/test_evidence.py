@@ -19,6 +19,7 @@ ROLLOUTS = st.builds(
     support_drift=st.floats(0, 1),
     cost=NUMBERS,
     score=st.floats(0, 1),
+    support_drift_k=st.none() | st.floats(0, 1),
 )
 
 
@@ -46,11 +47,17 @@ def test_an_intervened_success_is_no_certificate(rollout: RolloutEvidence) -> No
 
 
 @pytest.mark.parametrize("broken", [math.nan, math.inf, -0.1])
-@pytest.mark.parametrize("name", ["support_drift", "cost", "score"])
+@pytest.mark.parametrize("name", ["support_drift", "support_drift_k", "cost", "score"])
 def test_broken_evidence_is_refused(name: str, broken: float) -> None:
     """A measurement that is no number never reaches a gate."""
     with pytest.raises(RunError, match=name):
         RolloutEvidence(**{"success": True, "interventions": 0, "support_drift": 0.0, name: broken})
+
+
+def test_evidence_of_an_earlier_version_is_read() -> None:
+    """A run that was begun before D_k was measured goes on; what it did not measure is None, not 0."""
+    row = {"success": True, "interventions": 0, "support_drift": 0.25, "cost": 0.0, "score": 1.0}
+    assert RolloutEvidence.from_json(row).support_drift_k is None
 
 
 def test_a_window_of_zero_is_everything() -> None:

@@ -121,7 +121,7 @@ def test_metrics_are_told_once(finished: Path) -> None:
     from offline_to_online.online.decide import log_round
 
     log_round(run, 2)
-    for name in ("success", "support_drift", "cost", "interventions"):
+    for name in ("success", "support_drift", "support_drift_k", "cost", "interventions"):
         history = registry.client.get_metric_history(run_id, f"episode/{name}")
         assert sorted(metric.step for metric in history) == [1, 2, 3, 4]
     assert [m.step for m in registry.client.get_metric_history(run_id, "loss/loss")] == [2, 4]

@@ -91,6 +91,8 @@ def test_a_finished_run_says_what_came_of_it(finished: Path) -> None:
         "constraint_cost",
         "worst_support_drift",
         "mean_support_drift",
+        "worst_support_drift_k",
+        "mean_support_drift_k",
         "champion_version",
         "champion_policy_sha256",
     ]

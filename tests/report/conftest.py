@@ -79,6 +79,7 @@ def rollouts(count: int, *, seed: int, rate: float) -> list[RolloutEvidence]:
             success=bool(rng.random() < rate),
             interventions=int(rng.integers(0, 2)),
             support_drift=float(rng.uniform(0, 0.3)),
+            support_drift_k=float(rng.uniform(0, 0.1)),
             cost=float(rng.integers(0, 2)),
             score=float(rng.random()),
         )
@@ -169,5 +170,5 @@ def _rollout(index: int) -> Rollout:
     return Rollout(
         task=Task(seed=index, state={}), episode=episode, proposed=episode.actions, clipped=flags,
         outside_support=flags, guard_stop=flags, takeover=flags,
-        distance=np.zeros(len(episode), dtype=np.float32), failure="",
+        support_score=np.zeros(len(episode), dtype=np.float32), failure="",
     )  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 
 from offline_to_online.dataset.files import folder_sha256, read_json, write_json
 from offline_to_online.errors import DataError, RunError
-from offline_to_online.report.online_page import rolling, write_online_report
+from offline_to_online.report.online_page import RATCHET, rolling, write_online_report
 from offline_to_online.report.online_run import aligned_rows, budgets, read_run, round_rows, spent, verdict_rows
 from offline_to_online.report.page import interval, number
 
@@ -126,6 +126,34 @@ def test_an_unchanged_baseline_has_no_champions_row(online, parse):
     write_json(folder / "summary.json", summary | {"champion_version": "", "champion_success": 0.3})
     assert [r["kind"] for r in aligned_rows(read_run(folder))].count("champion") == 0
     assert "The baseline stays: no candidate was accepted." in parse(write_online_report(folder)).text
+
+
+def test_drift_is_shown_against_both(online, parse):
+    """Both curves in one plot, both means of each round, and what D_k alone would hide."""
+    folder = online()
+    run = read_run(folder)
+    means = [np.mean([e.support_drift_k for e in run.evidence[start : start + 20]]) for start in (0, 20)]
+    assert [row["drift_k"] for row in round_rows(run)] == pytest.approx(means)
+    assert spent(run)["worst_drift_k"] == max(e.support_drift_k for e in run.evidence)
+    parsed = parse(write_online_report(folder))
+    text = " ".join(parsed.text)
+    assert RATCHET in text
+    assert {"against D_0", "against D_k"} <= set(parsed.text)
+    worst = (number(max(getattr(e, name) for e in run.evidence), 3) for name in ("support_drift", "support_drift_k"))
+    assert "{} against D 0 , {} against D k".format(*worst) in text
+
+
+def test_a_run_of_an_earlier_version_has_a_page(online, parse):
+    """What was never measured against D_k is a dash, and no curve."""
+    folder = online(finished=False, rounds=1)
+    collected = read_json(folder / "rounds" / "001" / "collect.json")
+    for row in collected["evidence"]:
+        del row["support_drift_k"]
+    write_json(folder / "rounds" / "001" / "collect.json", collected)
+    parsed = parse(write_online_report(folder))
+    assert round_rows(read_run(folder))[0]["drift_k"] is None
+    assert "against D_k" not in parsed.text
+    assert "against D_0" in parsed.text
 
 
 def test_reading_a_run_changes_nothing_in_it(online):

@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 from jinja2 import UndefinedError
 
-from offline_to_online.report.page import TEMPLATES, by_kind, compact, interval, kinds, limit, number, p_value, render
+from offline_to_online.report.page import (
+    TEMPLATES,
+    by_kind,
+    compact,
+    interval,
+    kinds,
+    limit,
+    number,
+    p_value,
+    render,
+    settings,
+)
 from offline_to_online.report.plots import Course, Interval, courses, histograms, intervals
 
 
@@ -31,6 +42,12 @@ def test_other_numbers_are_written_for_people():
     assert (p_value(0.03), p_value(1.5e-7), p_value(None)) == ("0.0300", "1.5e-07", "–")
     assert kinds({"missed_grasp": 2, "dropped": 5}) == "dropped 5, missed grasp 2"
     assert kinds({}) == "–"
+
+
+def test_settings_are_said_in_words():
+    """Numbers, words and nested settings, by name."""
+    config = {"k": 5, "index": {"kind": "exact", "ef_search": 256}, "floor": 1e-05, "seed": None}
+    assert settings(config) == "floor 1e-05, index ef search 256, index kind exact, k 5, seed –"
 
 
 def test_groups_keep_their_order():

@@ -22,6 +22,9 @@ def test_the_summary_says_what_came_out(offline, online, tmp_path):
     assert "champion        40     0.85   [0.71, 0.93]" in text
     assert "champion minus baseline +0.55 [0.38, 0.69], paired" in text
     assert "registered: offline-to-online version 1, alias champion" in text
+    assert "support drift: mean 0." in text
+    assert "against the data handed off (D_0); mean 0." in text
+    assert text.index("(D_0)") < text.index("against what was collected before too (D_k)")
     assert lines[-2:] == [f"  {tmp_path / 'index.html'}", f"  {folder / 'report.html'}"]
 
 

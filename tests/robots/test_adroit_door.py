@@ -36,6 +36,17 @@ def test_seven_demonstrations_reach_success(demonstrations: list[Demonstration])
     assert max(len(done) for _, done, _ in demonstrations) <= door.SPEC.horizon
 
 
+def test_where_the_door_stands_is_told_until_the_latch_takes_the_handle_along(
+    demonstrations: list[Demonstration],
+) -> None:
+    """Every demonstration begins with a low or a high door and keeps it; a turned latch is no lower door."""
+    for seen, done, place in demonstrations:
+        masks = door.regions(seen, done)
+        visited = [masks[f"reset_state/{name}"].any() for name in ("door_low", "door_high")]
+        assert visited == [place[2] <= 0.3, place[2] > 0.3]
+        assert not masks["reset_state/door_low"][seen[:, door.LATCH] > 0.1].any()
+
+
 def test_people_seldom_force_a_joint(demonstrations: list[Demonstration]) -> None:
     """The constraint cost of people is under 2 in 100 steps, and within an episode's limit."""
     costs = [door.label(seen, done[:-1]).cost for seen, done, _ in demonstrations]

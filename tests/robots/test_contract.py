@@ -198,6 +198,14 @@ def test_regions_are_the_declared_ones(module: ModuleType, robot: Robot) -> None
         assert np.any([masks[f"{kind}/{name}"] for name in module.SPEC.regions[kind]], axis=0).all()
 
 
+def test_every_dimension_belongs_to_a_declared_sensor(module: ModuleType) -> None:
+    """What the audit misses when a sensor is missing: each sensor's dimensions, every dimension under one sensor."""
+    declared = module.SPEC.sensor_dimensions
+    assert set(declared) == set(module.SPEC.sensors)
+    given = [dimension for dimensions in declared.values() for dimension in dimensions]
+    assert sorted(given) == sorted(module.SPEC.observation.names)
+
+
 def test_a_saturated_action_is_seen(module: ModuleType) -> None:
     """An action at its bounds is in no row of `saturation/none`."""
     observations = np.zeros((2, module.SPEC.observation.size), dtype=np.float32)

@@ -52,6 +52,19 @@ def test_its_regions_are_the_bounds_of_its_commands(tmp_path: Path) -> None:
     assert set(masks) == {f"saturation/{name}" for name in robot.SPEC.regions["saturation"]}
 
 
+def test_its_sensors_are_those_that_its_dimensions_are_named_after(tmp_path: Path) -> None:
+    """Adopted data of several sensors says `<sensor>.<entry>`; a name without a dot stands for itself."""
+    names = ("observation.arm.0", "observation.arm.1", "gripper.width", "agent_x", "agent_y")
+    rows = [{"name": n, "unit": "m", "low": 0.0, "high": 1.0} for n in names]
+    robot = recorded_only.described_by(manifest(tmp_path, observation_schema={"dimensions": rows}))
+    assert robot.SPEC.sensor_dimensions == {
+        "observation.arm": ("observation.arm.0", "observation.arm.1"),
+        "gripper": ("gripper.width",),
+        "agent_x": ("agent_x",),
+        "agent_y": ("agent_y",),
+    }
+
+
 def test_it_cannot_be_played(tmp_path: Path) -> None:
     """Neither connected to nor given a panel: one line that says what works without it."""
     for play in (recorded_only.make, recorded_only.described_by(manifest(tmp_path)).make):

@@ -80,7 +80,8 @@ def test_every_state_has_a_row_in_every_mode(parts, module):
     """One row per held-out step for greedy, exploring and the data's own action, with the columns promised."""
     policy = Cloned()
     found = judged(policy, parts, module)
-    assert list(found.actions) == ["episode", "step", "mode", "distance", "log_prob", "saturated", "outside", "region"]
+    columns = ["episode", "step", "mode", "score", "distance", "log_prob", "saturated", "outside", "region"]
+    assert list(found.actions)[:9] == columns
     assert found.actions.groupby("mode").size().to_dict() == {"data": 120, "exploring": 120, "greedy": 120}
     assert found.metrics["states"] == 120
     assert set(found.actions["episode"]) == {e.identity for e in parts[2]}
@@ -104,9 +105,9 @@ def test_the_rate_is_that_of_the_rows(parts, module):
     """outside means beyond the step threshold, and the rate is the mean over episodes of the share of steps."""
     found = judged(Opposed(), parts, module)
     rows = found.actions[found.actions["mode"] == "greedy"]
-    assert (rows["outside"] == (rows["distance"] > parts[1].step_threshold)).all()
+    assert (rows["outside"] == (rows["score"] > parts[1].step_threshold)).all()
     assert found.metrics["outside_support_rate"] == pytest.approx(rows.groupby("episode")["outside"].mean().mean())
-    beyond = (rows["distance"] > parts[1].episode_threshold).mean()
+    beyond = (rows["score"] > parts[1].episode_threshold).mean()
     assert found.metrics["beyond_episode_threshold_rate"] == pytest.approx(beyond)
 
 
@@ -116,7 +117,8 @@ def test_regions_show_by_name_what_one_number_hides(parts, module):
     saturation = metrics["regions"]["saturation/first"]
     assert saturation["data_share"] == 0.0
     assert saturation["proposal_share"] == 1.0
-    assert saturation["worst_distance"] > parts[1].step_threshold
+    assert saturation["worst_score"] > parts[1].step_threshold
+    assert saturation["worst_distance"] > 0
     assert "saturation/first" in metrics["unsupported_regions_proposed"]
     assert metrics["unsupported_regions"] == ["gripper_pose/far", "saturation/first"]
     rates = [metrics["regions"][n]["outside_rate"] for n in metrics["worst_regions"]]
@@ -124,14 +126,61 @@ def test_regions_show_by_name_what_one_number_hides(parts, module):
     assert rates[0] > 0.5
 
 
+def test_where_the_data_never_was_is_a_gap_by_name(parts, module):
+    """The saturated opposite: one gap, first of the exposures, with an example; a clone of the data has none."""
+    found = judged(Opposed(), parts, module)
+    assert found.metrics["gaps"] == ["saturation/first"]
+    first = found.exposures[0]
+    assert (first.name, first.status, first.data_steps, first.greedy.share) == ("saturation/first", "gap", 0, 1.0)
+    assert first.examples[0]["action"]["joint_0"] in (-1.0, 1.0)
+    assert judged(Cloned(), parts, module).metrics["gaps"] == []
+
+
+def test_a_sensor_that_died_after_the_data_is_a_gap_and_so_is_one_that_was_never_logged(make_log, module):
+    """Dead where the policy is used, or dead in the data: the sensor is named, and stands first."""
+    alive, dead = make_log(0, 80), make_log(1, 80)
+    for one in dead:
+        one.observations[:, 3] = 0.0
+    for logged, used, name in ((alive, dead, "missing_sensor/sensor_3"), (dead, alive, "sensor/sensor_3")):
+        estimator = SupportEstimator.fit(logged[:40], SupportConfig())
+        parts = estimator, calibrate(estimator, logged[40:70], logged[:40], 0.05), used[70:]
+        found = judged(Cloned(), parts, module)
+        assert found.exposures[0].name == found.metrics["gaps"][0] == name
+        assert found.actions["region"].str.contains("missing_sensor").all() == (used is dead)
+        assert not found.actions["region"].str.contains(";sensor/").any()
+
+
+def test_critics_that_disagree_are_heard(parts, module):
+    """A column of their spread, its summary by mode, and its mean by region; without critics there is none."""
+    estimator, calibration, held = parts
+
+    def spread(observations, actions):
+        return np.abs(actions).sum(axis=1)
+
+    found = audit(
+        Opposed(), estimator, calibration, held, module, np.random.default_rng(0), name="bc", disagreement=spread
+    )
+    greedy = found.actions[found.actions["mode"] == "greedy"]
+    assert (greedy["disagreement"] == 2.0).all()
+    assert found.metrics["greedy"]["disagreement"] == {"median": 2.0, "p95": 2.0}
+    assert found.exposures[0].greedy.disagreement == 2.0
+    without = judged(Opposed(), parts, module)
+    assert "disagreement" not in without.actions
+    assert "disagreement" not in without.metrics["greedy"]
+
+
 def test_the_same_audit_has_the_same_bytes(parts, module, tmp_path):
-    """Written twice with the same noise, both files are equal byte for byte, and are what was measured."""
+    """Written twice with the same noise, all files are equal byte for byte, and are what was measured."""
     for name in ("a", "b"):
         judged(Cloned(), parts, module).save(tmp_path / name)
-    for name in ("metrics.json", "actions.parquet"):
+    for name in ("metrics.json", "exposures.json", "actions.parquet", "worst.parquet"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     found = judged(Cloned(), parts, module)
     assert json.loads((tmp_path / "a" / "metrics.json").read_text()) == found.metrics
+    exposed = json.loads((tmp_path / "a" / "exposures.json").read_text())
+    assert exposed["gaps"] == found.metrics["gaps"]
+    assert exposed["exposures"] == [one.to_json() for one in found.exposures]
+    assert set(pd.read_parquet(tmp_path / "a" / "worst.parquet")["mode"]) == {"greedy", "exploring"}
     read = pd.read_parquet(tmp_path / "a" / "actions.parquet")
     assert (read["distance"].to_numpy() == found.actions["distance"].to_numpy()).all()
     assert not (judged(Cloned(), parts, module, seed=1).actions["distance"] == found.actions["distance"]).all()

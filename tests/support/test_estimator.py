@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 
 from offline_to_online.errors import ParameterError, SupportError
 from offline_to_online.support.estimator import SupportConfig, SupportEstimator
+from offline_to_online.support.index import IndexConfig
 
 
 @pytest.fixture
@@ -16,7 +20,7 @@ def episodes(make_log):
 
 @pytest.fixture
 def estimator(episodes):
-    return SupportEstimator.fit(episodes, SupportConfig(k=3, density_neighbours=10))
+    return SupportEstimator.fit(episodes, SupportConfig(k=3, neighbourhoods=(5, 20)))
 
 
 def steps(episode):
@@ -24,18 +28,49 @@ def steps(episode):
 
 
 def test_leaving_an_episode_out_equals_refitting_without_it(estimator, episodes):
-    """Bit for bit, for every episode: whitening and neighbours are those of the others alone."""
+    """Bit for bit, for every episode: nothing that is measured on the log knows of the one left out."""
     for index, episode in enumerate(episodes):
         others = SupportEstimator.fit(episodes[:index] + episodes[index + 1 :], estimator.config)
-        left_out = estimator.distance_leaving_out(*steps(episode), index)
-        assert (left_out == others.distance(*steps(episode))).all()
+        left_out = estimator.score_leaving_out(*steps(episode), index)
+        assert (left_out == others.score(*steps(episode))).all()
         assert estimator.leaving_out(index).sha256 == others.sha256
 
 
-def test_a_logged_step_is_nearer_with_its_own_episode_than_without(estimator, episodes):
+def test_a_logged_step_is_less_surprising_with_its_own_episode_than_without(estimator, episodes):
     """A trajectory supports itself, which is why calibration leaves it out."""
-    own = estimator.distance(*steps(episodes[2]))
-    assert own.mean() < estimator.distance_leaving_out(*steps(episodes[2]), 2).mean()
+    own = estimator.score(*steps(episodes[2]))
+    assert own.mean() < estimator.score_leaving_out(*steps(episodes[2]), 2).mean()
+
+
+def test_an_added_episode_supports_itself_at_once(estimator, make_log):
+    """Added to a copy, an episode's own steps lose their surprise there; the original has not changed."""
+    (fresh,) = make_log(77, 1)
+    fresh = dataclasses.replace(fresh, actions=-np.sign(fresh.actions))
+    before, hash_before = estimator.score(*steps(fresh)), estimator.sha256
+    grown = estimator.copy()
+    grown.add(fresh)
+    assert grown.score(*steps(fresh)).mean() < before.mean() - 1
+    assert (estimator.score(*steps(fresh)) == before).all()
+    assert (grown.episodes[-1], estimator.sha256) == (fresh.identity, hash_before)
+    assert grown.sha256 != hash_before
+    assert grown.step_of[-1] == len(fresh) - 1
+    broken = dataclasses.replace(fresh, actions=fresh.actions * np.nan)
+    with pytest.raises(SupportError, match="NaN"):
+        grown.add(broken)
+
+
+@pytest.mark.parametrize("kind", ["exact", "ivf", "hnsw"])
+def test_a_grown_estimator_is_saved_with_all_it_holds(episodes, make_log, tmp_path, kind):
+    """Saved after growing and loaded, every index gives the same scores, and says how much of the truth it finds."""
+    config = SupportConfig(k=2, neighbourhoods=(5,), index=IndexConfig(kind=kind))
+    grown = SupportEstimator.fit(episodes, config)
+    grown.add(make_log(3, 1)[0])
+    grown.save(tmp_path)
+    loaded = SupportEstimator.load(tmp_path)
+    query = steps(make_log(4, 1)[0])
+    assert (loaded.score(*query) == grown.score(*query)).all()
+    assert loaded.config == config
+    assert json.loads((tmp_path / "estimator.json").read_text())["recall"] > 0.8
 
 
 def test_every_row_knows_its_episode(estimator, episodes):
@@ -44,14 +79,25 @@ def test_every_row_knows_its_episode(estimator, episodes):
         assert (estimator.actions[estimator.episode_of == index] == episode.actions).all()
 
 
-def test_one_deviation_everywhere_is_a_distance_of_one(make_log):
-    """The unit of the distance is the same whatever the dimensions and the weight."""
-    for weight in (0.5, 3.0):
-        estimator = SupportEstimator.fit(make_log(1, 4), SupportConfig(k=1, action_weight=weight))
-        estimator._joint.points[:] = 0.0
-        estimator._joint = type(estimator._joint)(estimator._joint.points)
-        rows = (estimator.whitening.mean + estimator.whitening.scale)[None]
-        assert estimator.distance(rows[:, :4], rows[:, 4:])[0] == pytest.approx(1.0, rel=1e-4)
+def test_the_score_is_the_sum_of_three_surprises(estimator, episodes):
+    """All in nats, all at least zero, each the larger the stranger its own term."""
+    terms = estimator.terms(*steps(episodes[1]))
+    parts = {name: terms[f"surprise_{name}"] for name in ("distance", "log_prob", "log_prob_each")}
+    np.testing.assert_allclose(terms["score"], sum(parts.values()), rtol=1e-6)
+    for name, surprise in parts.items():
+        assert surprise.min() >= 0
+        order = np.argsort(terms[name] if name == "distance" else -terms[name])
+        assert (np.diff(surprise[order]) >= 0).all()
+
+
+def test_a_dense_part_of_the_log_makes_the_same_way_farther(episode_of):
+    """Each logged transition has a radius: half a unit off counts more where the log is ten times as dense."""
+    rng = np.random.default_rng(0)
+    dense, thin = rng.normal(0, 0.1, (200, 1)), rng.normal(20, 1.0, (200, 1))
+    log = [episode_of(np.concatenate([part, part[-1:]]), np.zeros((200, 1))) for part in (dense, thin, dense + 0.01, thin)]
+    estimator = SupportEstimator.fit(log, SupportConfig(k=3, least_radius=0.0, neighbourhoods=(5,)))
+    asked = estimator.distance(np.array([[0.7], [23.5]], dtype=np.float32), np.zeros((2, 1), dtype=np.float32))
+    assert asked[0] > 2 * asked[1]
 
 
 def test_a_strange_action_is_far_and_unlikely_in_a_familiar_state(estimator, episodes):
@@ -63,30 +109,33 @@ def test_a_strange_action_is_far_and_unlikely_in_a_familiar_state(estimator, epi
 
 
 def test_a_strange_state_is_far_whatever_the_action(estimator, episodes):
-    """A sensor far outside its recorded range is seen."""
+    """A sensor far outside its recorded range is seen, by the distance and by the state's own."""
     observations, actions = steps(episodes[0])
     moved = observations.copy()
     moved[:, 1] += 50.0
-    assert estimator.distance(moved, actions).min() > estimator.distance(observations, actions).max()
+    there, here = estimator.terms(moved, actions), estimator.terms(observations, actions)
+    assert there["distance"].min() > here["distance"].max()
+    assert there["state_distance"].min() > here["state_distance"].max()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_what_is_not_finite_is_infinitely_far(estimator, episodes, value):
     """No comparison with a threshold lets a broken query pass, and its neighbours in the batch are unharmed."""
     observations, actions = (a[:3].copy() for a in steps(episodes[0]))
-    clean = estimator.distance(observations, actions)
+    clean = estimator.score(observations, actions)
     observations[1, 0] = value
-    found = estimator.distance(observations, actions)
+    found = estimator.score(observations, actions)
     assert found[1] == np.inf
     assert (found[[0, 2]] == clean[[0, 2]]).all()
+    assert estimator.distance(observations, actions)[1] == np.inf
     assert estimator.log_prob(observations, actions)[1] == -np.inf
 
 
 def test_alone_or_among_many_is_the_same(estimator, make_log):
     """The guard, which asks one step at a time, sees what the audit saw."""
     observations, actions = steps(make_log(9, 1, steps=40)[0])
-    alone = [estimator.distance(o[None], a[None])[0] for o, a in zip(observations, actions, strict=True)]
-    assert (np.array(alone) == estimator.distance(observations, actions)).all()
+    alone = [estimator.score(o[None], a[None])[0] for o, a in zip(observations, actions, strict=True)]
+    np.testing.assert_allclose(alone, estimator.score(observations, actions), rtol=1e-4, atol=1e-4)
 
 
 def test_saving_and_loading_changes_nothing(estimator, episodes, tmp_path):
@@ -95,8 +144,8 @@ def test_saving_and_loading_changes_nothing(estimator, episodes, tmp_path):
     loaded = SupportEstimator.load(tmp_path / "a")
     loaded.save(tmp_path / "b" / "deeper")
     assert loaded.sha256 == estimator.sha256
-    assert (loaded.distance(*steps(episodes[1])) == estimator.distance(*steps(episodes[1]))).all()
-    assert (loaded.log_prob(*steps(episodes[1])) == estimator.log_prob(*steps(episodes[1]))).all()
+    found = loaded.terms(*steps(episodes[1]))
+    assert all((found[name] == term).all() for name, term in estimator.terms(*steps(episodes[1])).items())
     for name in ("estimator.safetensors", "estimator.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / "deeper" / name).read_bytes()
     assert len(list((tmp_path / "a").iterdir())) == 2
@@ -134,22 +183,33 @@ def test_bad_input_is_refused_in_one_line(estimator, episodes, make_log):
     """No episode, too few steps, NaN in the log, another robot's sizes, and an episode that is not there."""
     with pytest.raises(SupportError, match="at least 1"):
         SupportEstimator.fit([], SupportConfig())
-    with pytest.raises(SupportError, match="at least k = 50"):
+    with pytest.raises(SupportError, match="more than k = 50"):
         SupportEstimator.fit(make_log(0, 1), SupportConfig(k=50))
     with pytest.raises(SupportError, match=r"\(N, 4\) and \(N, 2\)"):
         estimator.distance(np.zeros((2, 5)), np.zeros((2, 2)))
     with pytest.raises(SupportError, match=r"\(N, 4\) and \(N, 2\)"):
         estimator.log_prob(np.zeros((2, 4)), np.zeros((3, 2)))
     with pytest.raises(SupportError, match="leave out"):
-        estimator.distance_leaving_out(*steps(episodes[0]), 6)
+        estimator.score_leaving_out(*steps(episodes[0]), 6)
     broken = make_log(0, 2)
     broken[1].observations[3, 1] = np.nan
     with pytest.raises(SupportError, match="NaN"):
         SupportEstimator.fit(broken, SupportConfig())
 
 
-@pytest.mark.parametrize("field", ["k", "action_weight", "density_neighbours", "bandwidth_floor"])
-def test_a_setting_that_is_not_positive_is_refused_by_name(field):
+@pytest.mark.parametrize(
+    "bad",
+    [{"k": 0}, {"action_weight": -1.0}, {"least_radius": 1.5}, {"anywhere": 0.0}, {"bandwidth_floor": 0.0}],
+    ids=lambda bad: next(iter(bad)),
+)
+def test_a_setting_out_of_its_range_is_refused_by_name(bad):
     """Each field says its own name."""
-    with pytest.raises(ParameterError, match=f"support.{field}"):
-        SupportConfig(**{field: 0})
+    with pytest.raises(ParameterError, match=f"support.{next(iter(bad))}"):
+        SupportConfig(**bad)
+
+
+def test_neighbourhoods_are_counts():
+    """None, or one of no state, is refused."""
+    for wrong in ((), (0, 5)):
+        with pytest.raises(ParameterError, match=r"support\.neighbourhoods"):
+            SupportConfig(neighbourhoods=wrong)

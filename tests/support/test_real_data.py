@@ -42,8 +42,8 @@ def test_a_random_policy_is_outside_and_the_data_is_not(name, low, high, train, 
     for one in fresh:
         states = one.observations[:-1]
         uniform = rng.uniform(low, high, size=one.actions.shape)
-        clean.append((estimator.distance(states, one.actions) > calibration.step_threshold).mean())
-        random.append((estimator.distance(states, uniform) > calibration.step_threshold).mean())
+        clean.append((estimator.score(states, one.actions) > calibration.step_threshold).mean())
+        random.append((estimator.score(states, uniform) > calibration.step_threshold).mean())
     print(f"{name}: {calibration.method}, clean {np.mean(clean):.3f}, random {np.mean(random):.3f}")
     assert calibration.method == ("split" if held else "cross-conformal")
     assert np.mean(random) > 0.5
@@ -62,8 +62,8 @@ def test_a_random_policy_is_outside_a_mixed_log_of_operators():
     for one in rows[130:]:
         states = one.observations[:-1]
         uniform = rng.uniform(robot.SPEC.action.low, robot.SPEC.action.high, size=one.actions.shape)
-        clean.append((estimator.distance(states, one.actions) > threshold).mean())
-        random.append((estimator.distance(states, uniform) > threshold).mean())
+        clean.append((estimator.score(states, one.actions) > threshold).mean())
+        random.append((estimator.score(states, uniform) > threshold).mean())
     print(f"mixed fetch: clean {np.mean(clean):.3f}, random {np.mean(random):.3f}")
     assert np.mean(random) > 0.5
     assert np.mean(clean) < 2 * ALPHA

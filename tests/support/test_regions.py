@@ -29,7 +29,8 @@ def test_steps_and_episodes_of_each_region_are_counted(module, episode_of):
 def test_a_share_below_the_minimum_is_unsupported(module, make_log):
     """A region with some steps, but fewer than asked for, is named too."""
     log = make_log(0, 5)
-    assert coverage(log, module, minimum_share=0.999)["unsupported"] == sorted(coverage(log, module)["regions"])
+    robots = [n for n in sorted(coverage(log, module)["regions"]) if not n.startswith("sensor/")]
+    assert coverage(log, module, minimum_share=0.999)["unsupported"] == robots
     assert coverage(log, module, minimum_share=0.0)["unsupported"] == ["gripper_pose/far", "saturation/first"]
 
 
@@ -42,6 +43,9 @@ def test_a_sensor_that_never_moves_is_named(module, make_log):
         one.actions[:, 1] = 0.0
     found = coverage(log, module)
     assert found["silent_sensors"] == ["sensor_2"]
+    assert found["regions"]["sensor/sensor_2"]["steps"] == 0
+    assert found["regions"]["missing_sensor/sensor_2"]["episode_share"] == 1.0
+    assert "sensor/sensor_2" in found["unsupported"]
     assert found["silent_actions"] == ["joint_1"]
 
 

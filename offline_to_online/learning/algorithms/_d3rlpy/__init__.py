@@ -4,10 +4,10 @@ d3rlpy is imported on first use (``library``). What we put in place of its parts
 makes a broken update refusable, or decides what acts:
 
 - Adam works on one contiguous vector per optimiser (fused), and refuses a non-finite gradient before its step
-  (``flat_adam``);
+  (``learning/flat_adam``);
 - target networks carry no gradients, activations work in place, and the target values that IQL's two losses
   both ask for are computed once (``learner``);
-- what acts, and is exported, is a moving average of the policy's weights (``averaged``).
+- what acts, and is exported, is a moving average of the policy's weights (``learning/averaged``).
 """
 
 from offline_to_online.learning.algorithms._d3rlpy.flat_adam import FlatAdamFactory

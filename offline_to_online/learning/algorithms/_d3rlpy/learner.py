@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,11 @@ from torch import Tensor, nn
 
 from offline_to_online.dataset.files import replacing
 from offline_to_online.dataset.spec import ActionSchema, Array, ObservationSchema
-from offline_to_online.errors import PolicyError, TrainingError
-from offline_to_online.learning.algorithms._d3rlpy.averaged import AveragedPolicy
+from offline_to_online.errors import TrainingError
 from offline_to_online.learning.algorithms._d3rlpy.flat_adam import FlatAdamFactory
 from offline_to_online.learning.algorithms._d3rlpy.library import ACTIVATION, d3rlpy
-from offline_to_online.learning.learner import Normaliser
+from offline_to_online.learning.averaged import AveragedPolicy
+from offline_to_online.learning.learner import Normaliser, below, check_batch, check_rate_factors, check_same
 from offline_to_online.learning.policy import add_noise, centre_and_half, to_bounds
 from offline_to_online.learning.policy_file import Architecture, policy_bytes
 from offline_to_online.learning.replay import Batch
@@ -104,7 +103,7 @@ class D3rlpyLearner:
     def update(self, batch: Batch) -> dict[str, float]:
         """One update by d3rlpy's own rule; raises as ``Learner.update`` does."""
         where = f"update {self._updates + 1}"
-        self._check(batch, where=where)
+        check_batch(batch, where=where)
         steps = {name: optimiser.steps for name, optimiser in self._optimisers.items()}
         try:
             losses: dict[str, float] = self._impl.update(self._as_mini_batch(batch), self._updates)
@@ -135,11 +134,8 @@ class D3rlpyLearner:
         Raises:
             TrainingError: a factor is negative or not finite.
         """
+        check_rate_factors(actor=actor, critic=critic)
         for name, factor in (("actor", actor), ("critic", critic)):
-            if not 0.0 <= factor < math.inf:
-                raise TrainingError(
-                    f"a learning rate factor of {factor:g}", where=name, limit="0 or more", remedy="mend it"
-                )
             if name in self._optimisers:
                 self._optimisers[name].scale(factor)
 
@@ -153,13 +149,13 @@ class D3rlpyLearner:
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Continue from ``state()``; raises as ``Learner.restore`` does, before anything is changed."""
-        _check_same(self.state(), state)
+        check_same(self.state(), state)
         with torch.no_grad():
             for name, tensor in self._network_tensors().items():
                 tensor.copy_(state[f"network.{name}"])
         for role, optimiser in self._optimisers.items():
-            optimiser.restore(_below(state, f"optimiser.{role}."))
-        self._normaliser = Normaliser.from_tensors(_below(state, "normaliser."))
+            optimiser.restore(below(state, f"optimiser.{role}."))
+        self._normaliser = Normaliser.from_tensors(below(state, "normaliser."))
         self._updates = int(state["updates"])
 
     def export(self, path: Path) -> None:
@@ -187,17 +183,6 @@ class D3rlpyLearner:
             self._optimisers["critic"].make_undoable()
             self._impl.modules.targ_q_funcs.requires_grad_(False)
             self._impl._targ_q_func_forwarder = _ComputedOnce(self._impl._targ_q_func_forwarder)
-
-    def _check(self, batch: Batch, *, where: str) -> None:
-        for each in fields(Batch):
-            # A sum is finite only if every term is, and costs a tenth of asking each term.
-            if not math.isfinite(float(getattr(batch, each.name).sum())):
-                raise TrainingError(
-                    f"{each.name} of the batch hold NaN or infinity",
-                    where=where,
-                    limit="finite numbers; the update was not applied",
-                    remedy="check the episodes",
-                )
 
     def _as_mini_batch(self, batch: Batch) -> Any:
         ones = torch.ones_like(batch.rewards)
@@ -247,18 +232,3 @@ def _refused(error: TrainingError | ValueError, *, where: str) -> TrainingError:
         limit="the update was not applied",
         remedy="check rewards and observations for outliers, or lower the learning rate",
     )
-
-
-def _below(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-
-
-def _check_same(mine: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
-    odd = sorted(set(mine) ^ set(given))
-    wrong = odd or sorted(name for name in mine if mine[name].shape != given[name].shape)
-    if wrong:
-        raise PolicyError(
-            f"a learner's state that does not fit: {wrong[0]}" + (f" and {len(wrong) - 1} more" if wrong[1:] else ""),
-            limit="the tensors of the same algorithm and configuration",
-            remedy="use the configuration it was trained with",
-        )

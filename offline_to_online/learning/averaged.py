@@ -1,7 +1,7 @@
 """The policy that acts: an exponential moving average of the weights that the optimiser moves.
 
 Where a policy learns from few episodes its last weights are as good as the last few batches were; their
-average (Polyak and Juditsky, 1992) is what we evaluate, explore with and export. d3rlpy has no such part.
+average (Polyak and Juditsky, 1992) is what we evaluate, explore with and export.
 """
 
 from __future__ import annotations
@@ -42,5 +42,5 @@ class AveragedPolicy:
         return tensors
 
     def __call__(self, observations: Tensor) -> Any:
-        """d3rlpy's output of the policy for normalised observations (N, O)."""
+        """What the policy's network gives for normalised observations (N, O)."""
         return self.network(observations)

@@ -1,0 +1,210 @@
+"""Support Guard: what the penalty does, what the targets are, and what changes online."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from small_learning import (
+    ACTION,
+    OBSERVATION,
+    SMALL,
+    batches,
+    episode,
+    far_from_centre,
+    learner,
+    made_episode,
+    observations,
+)
+
+from offline_to_online.dataset.spec import Array
+from offline_to_online.errors import ParameterError, TrainingError
+from offline_to_online.learning.algorithms import support_guard
+from offline_to_online.learning.algorithms.support_guard import Config, SupportGuard
+from offline_to_online.learning.learner import Normaliser
+from offline_to_online.learning.replay import Batch, Replay
+from offline_to_online.learning.training import train
+
+QUICK = {"actor_learning_rate": 3e-3, "critic_learning_rate": 3e-3, "tau": 0.05}
+
+
+def guard(penalty: Any = far_from_centre, **settings: Any) -> SupportGuard:
+    return support_guard.make(
+        Config(**{**SMALL, **settings}),
+        observation=OBSERVATION,
+        action=ACTION,
+        normaliser=Normaliser.from_episodes([episode(50, seed=9)]),
+        seed=1,
+        penalty=penalty,
+    )
+
+
+def always(nats: float) -> Any:
+    return lambda observations, actions: torch.full(actions.shape[:-1], nats) + 0 * actions.sum(dim=-1)
+
+
+def tempting(count: int = 40, steps: int = 20) -> Replay:
+    """Actions from the middle half of each range only, and a reward that rises with both beyond all that was tried."""
+    source = Replay(OBSERVATION.size, ACTION.size)
+    rng = np.random.default_rng(0)
+    for _ in range(count):
+        share = rng.uniform(0.25, 0.75, (steps, 2))
+        source.append(
+            made_episode(
+                observations=rng.normal(2.0, 3.0, (steps + 1, 3)),
+                actions=ACTION.low + share * (ACTION.high - ACTION.low),
+                rewards=share.sum(axis=1),
+                terminated=False,
+            )
+        )
+    return source
+
+
+def tempted(penalty_weight: float) -> tuple[Array, list[dict[str, float]]]:
+    """Greedy actions as shares of their range, and the curve, of a policy that nothing but beta holds to the data."""
+    made = guard(penalty_weight=penalty_weight, behaviour_weight=0.0, gamma=0.0, average_decay=0.9, **QUICK)
+    generator = torch.Generator().manual_seed(0)
+    curve = train(made, tempting(), updates=400, batch_size=64, generator=generator, log_every=100)
+    return (made.act(observations(200)) - ACTION.low) / (ACTION.high - ACTION.low), curve
+
+
+def test_without_the_penalty_the_policy_walks_out_of_the_support() -> None:
+    """With beta 0 the critics' extrapolation leads to the bounds, and the penalty that it would cost rises."""
+    shares, curve = tempted(0.0)
+    assert np.median(shares) > 0.95
+    assert curve[-1]["penalty"] > 2.0
+    assert curve[-1]["penalty"] > curve[0]["penalty"]
+
+
+def test_with_the_penalty_it_stays_inside_and_the_penalty_falls() -> None:
+    """The same critics and the same temptation, yet it ends at the rim of what was logged."""
+    shares, curve = tempted(1.0)
+    assert 0.6 < np.median(shares) < 0.8
+    assert curve[-1]["penalty"] < 0.3
+    assert curve[-1]["share_penalised"] <= 1.0
+
+
+def test_without_a_penalty_it_acts_but_refuses_to_learn() -> None:
+    """A guard that guards nothing is a mistake, said before anything moves."""
+    made = guard(penalty=None)
+    before = made.state()
+    assert made.act(observations(3)).shape == (3, 2)
+    with pytest.raises(TrainingError, match=r"no support penalty.*update 1"):
+        made.update(batches(1)[0])
+    assert all(torch.equal(tensor, before[name]) for name, tensor in made.state().items())
+
+
+def alike(batch: Batch, **changes: Any) -> Batch:
+    fields = {name: getattr(batch, name) for name in ("observations", "actions", "rewards", "next_observations")}
+    return Batch(**{**fields, "terminals": torch.zeros(len(batch), 1), **changes})
+
+
+def targets(made: SupportGuard, batch: Batch, rewards: tuple[float, float] = (-1.0, 1.0)) -> torch.Tensor:
+    made.memory["rewards"] = torch.tensor(rewards)
+    return made.target(batch)
+
+
+def test_the_penalty_of_the_next_action_lowers_the_target() -> None:
+    """By gamma beta nats, in differences between the best and the worst reward."""
+    batch = alike(batches(1)[0], rewards=torch.zeros(32, 1))
+    free, dear = (targets(guard(always(nats), gamma=0.5, penalty_weight=0.2), batch) for nats in (0.0, 1.5))
+    torch.testing.assert_close(free - dear, torch.full((32,), 0.5 * 0.2 * 1.5 * 2.0))
+
+
+def test_a_target_is_never_beyond_what_the_rewards_could_add_up_to() -> None:
+    """Not even where the critics or the penalty say so."""
+    batch = alike(batches(1)[0], rewards=torch.zeros(32, 1))
+    assert (targets(guard(always(1e4), gamma=0.9), batch, (-1.0, 0.5)) == -10.0).all()
+    wild = guard(always(0.0), gamma=0.9)
+    wild.targets.biases[-1].fill_(1e6)
+    assert targets(wild, batch, (-1.0, 0.5)).tolist() == pytest.approx([5.0] * 32)
+    assert (targets(guard(always(1e4), gamma=0.9), batch, (1.0, 2.0)) == 0.0).all()
+
+
+def test_a_terminal_is_not_bootstrapped_and_a_time_out_is() -> None:
+    """Of equal steps the terminal one is worth its reward alone."""
+    batch = alike(batches(1)[0], rewards=torch.ones(32, 1), terminals=torch.ones(32, 1))
+    made = guard(always(0.0))
+    made.targets.biases[-1].fill_(3.0)
+    assert targets(made, batch).tolist() == [1.0] * 32
+    assert (targets(made, alike(batch)) > 1.5).all()
+
+
+def test_every_pair_of_target_critics_has_its_turn() -> None:
+    """One critic that despairs is heard in half of the updates of four, in the smaller of two."""
+    made = guard(always(0.0), gamma=0.5)
+    made.targets.biases[-1][0].fill_(-1e6)
+    despairing = 0
+    for update in range(6):
+        made.memory["updates"] = torch.tensor(update)
+        despairing += bool((targets(made, alike(batches(1)[0], rewards=torch.zeros(32, 1))) == -2.0).all())
+    assert despairing == 3
+
+
+def test_the_policy_moves_at_every_second_update() -> None:
+    """The losses tell which it was."""
+    made = guard()
+    told = [set(made.update(batch)) for batch in batches(4)]
+    assert [("actor_loss" in names) for names in told] == [True, False, True, False]
+    assert all({"critic_loss", "value"} <= names for names in told)
+
+
+def test_the_pull_toward_the_data_is_toward_its_better_actions() -> None:
+    """Of two logged actions in one state, the one that is worth more, at whatever share it was logged."""
+    rng, source = np.random.default_rng(0), Replay(OBSERVATION.size, ACTION.size)
+    for _ in range(60):
+        good = rng.random(20) < 0.3
+        actions = ACTION.low + np.where(good, 0.7, 0.3)[:, None] * (ACTION.high - ACTION.low)
+        source.append(made_episode(observations=np.zeros((21, 3)), actions=actions, rewards=good, terminated=False))
+    made = guard(always(0.0), gamma=0.0, behaviour_weight=100.0, average_decay=0.9, **QUICK)
+    train(made, source, updates=400, batch_size=64, generator=torch.Generator().manual_seed(0))
+    share = (made.act(np.zeros((1, 3), dtype=np.float32)) - ACTION.low) / (ACTION.high - ACTION.low)
+    assert share.mean() > 0.6
+
+
+def test_the_behaviour_weight_falls_online_alone_and_is_part_of_the_state() -> None:
+    """An offline learner's state goes on in the online settings, and from round to round."""
+    offline = guard(behaviour_updates_online=10)
+    online = support_guard.make(
+        offline._config.for_online(),
+        observation=OBSERVATION,
+        action=ACTION,
+        normaliser=Normaliser.identity(3),
+        seed=2,
+        penalty=far_from_centre,
+    )
+    for batch in batches(5):
+        offline.update(batch)
+    assert float(offline.state()["memory.behaviour_weight"]) == 1.0
+    online.restore(offline.state())
+    for batch in batches(10):
+        online.update(batch)
+    assert float(online.state()["memory.behaviour_weight"]) == pytest.approx(0.3 + 0.7 * 0.9**10)
+
+
+def test_the_critics_disagree_more_where_nothing_was_logged() -> None:
+    """And a saved state says the same as the learner that it is of."""
+    made = guard(gamma=0.0, **QUICK)
+    train(made, tempting(), updates=300, batch_size=64, generator=torch.Generator().manual_seed(0))
+    states = observations(200)
+    middle, rim = (np.repeat((ACTION.low + s * (ACTION.high - ACTION.low))[None], 200, axis=0) for s in (0.5, 0.0))
+    near, far = made.disagreement(states, middle), made.disagreement(states, rim)
+    assert near.shape == (200,)
+    assert near.dtype == np.float32
+    assert far.mean() > 1.5 * near.mean()
+    saved = support_guard.disagreement(made._config, made.state(), observation=OBSERVATION, action=ACTION)
+    np.testing.assert_array_equal(saved(states, rim), far)
+
+
+@pytest.mark.parametrize("setting", [{"critics": 1}, {"gamma": 1.0}, {"penalty_weight": -1.0}, {"actor_every": 0}])
+def test_settings_that_make_no_sense_are_refused(setting: dict[str, float]) -> None:
+    """One critic has no smaller of two; without discounting the rewards bound nothing."""
+    with pytest.raises(ParameterError, match=next(iter(setting))):
+        Config(**setting)  # type: ignore[arg-type]
+
+
+def test_it_is_found_by_its_name() -> None:
+    """The directory is the registry."""
+    assert isinstance(learner("support_guard"), SupportGuard)
