@@ -27,6 +27,7 @@ from offline_to_online.evaluation.handoff_sources import (
     demand_agreement,
     demand_complete,
     files_sha256,
+    learned_with_penalty,
 )
 from offline_to_online.evaluation.handoff_table import operator_rows, policy_row
 from offline_to_online.evaluation.panel import load_panel
@@ -158,7 +159,7 @@ def _read(sources: HandoffSources) -> _Parts:
         "calibration_sha256": parts.calibration.sha256,
         "episodes_sha256": files_sha256(sources.episodes, "transitions.parquet", "episodes.parquet"),
     }
-    if any(sources.learned_with_penalty(name) for name in sources.models) and sources.behaviour:
+    if any(learned_with_penalty(sources, name) for name in sources.models) and sources.behaviour:
         hashes["behaviour_sha256"] = SupportPenalty.load(sources.behaviour).sha256
     demand_agreement(sources, hashes, parts.policies)
     return parts

@@ -46,9 +46,10 @@ class HandoffSources:
     evaluations: Mapping[str, Path]
     behaviour: Path | None = None
 
-    def learned_with_penalty(self, name: str) -> bool:
-        """Whether a policy's card says that it learned with the support penalty, and so goes on learning with it."""
-        return bool(read_json(self.models[name] / "card.json").get("behaviour_sha256"))
+
+def learned_with_penalty(sources: HandoffSources, name: str) -> bool:
+    """Whether a policy's card says that it learned with the support penalty, and so goes on learning with it."""
+    return bool(read_json(sources.models[name] / "card.json").get("behaviour_sha256"))
 
 
 def demand_complete(sources: HandoffSources) -> None:
@@ -63,7 +64,7 @@ def demand_complete(sources: HandoffSources) -> None:
         _demand_folder(f"model of {name!r}", sources.models.get(name), MODEL_FILES)
         _demand_folder(f"audit of {name!r}", sources.audits.get(name), AUDIT_FILES)
         _demand_folder(f"evaluation of {name!r}", sources.evaluations.get(name), EVALUATION_FILES)
-        if sources.learned_with_penalty(name):
+        if learned_with_penalty(sources, name):
             _demand_folder(f"support penalty of {name!r}", sources.behaviour, PENALTY_FILES)
     _demand_folder("set of episodes", sources.episodes, EPISODE_FILES)
     files = {"manifest": sources.manifest, "panel": sources.panel, "calibration": sources.calibration}
@@ -126,7 +127,7 @@ def copies(sources: HandoffSources, chosen: str) -> dict[str, Path]:
     plan |= {"calibration.json": sources.calibration, "panel.json": sources.panel, "manifest.yaml": sources.manifest}
     for path in sorted(p for p in sources.estimator.rglob("*") if p.is_file()):
         plan[f"estimator/{path.relative_to(sources.estimator).as_posix()}"] = path
-    if sources.behaviour and sources.learned_with_penalty(chosen):
+    if sources.behaviour and learned_with_penalty(sources, chosen):
         plan |= {f"behaviour/{name}": sources.behaviour / name for name in PENALTY_FILES}
     for policy in sources.models:
         plan |= {f"audit/{policy}/{name}": sources.audits[policy] / name for name in AUDIT_FILES}

@@ -77,7 +77,7 @@ def local_log_density(residuals: Array, neighbours: Array, sizes: tuple[int, ...
 
 
 def each_log_density(
-    commands: Array, neighbours: Array, logged: Array, sizes: tuple[int, ...], bandwidth_floor: float, anywhere: float
+    commands: Array, neighbours: Array, marginal: Marginal, sizes: tuple[int, ...], floor: float, anywhere: float
 ) -> Array:
     """Sum over dimensions of log p(command | state), each dimension for itself, float32 (Q,), nats.
 
@@ -88,30 +88,49 @@ def each_log_density(
     Args:
         commands: standardised, (Q, A).
         neighbours: those of the nearest states, (Q, M, A), nearest first.
-        logged: a sample of the whole log, (L, A).
+        marginal: of the whole log.
         sizes: of the neighbourhoods, equally weighted.
-        bandwidth_floor: in deviations of a command.
+        floor: narrowest bandwidth, in deviations of a command.
         anywhere: weight of the whole log.
     """
-    local = [_each(commands, neighbours[:, :m], bandwidth_floor) for m in sizes]
+    local = [_each(commands, part, _bandwidth_each(part, floor)) for part in (neighbours[:, :m] for m in sizes)]
     near = logsumexp(np.stack(local, axis=-1)) - np.float32(np.log(len(sizes)))
-    far = _each(commands, logged[None], bandwidth_floor)
+    far = _each(commands, marginal.sample[None], marginal.each)
     both = np.stack([near + np.log1p(-anywhere), far + np.log(anywhere)], axis=-1)
     total: Array = logsumexp(both).sum(axis=1).astype(np.float32)
     return total
 
 
-def marginal_log_density(actions: Array, logged: Array) -> Array:
-    """log p(action) anywhere in the log, float32 (Q,), for standardised actions (Q, A) by kernels on a sample (M, A)."""
-    size = logged.shape[1]
-    spread = MARGINAL_BANDWIDTH * logged.std(axis=0) * len(logged) ** (-1.0 / (size + 4))
-    bandwidth = np.maximum(spread, MARGINAL_FLOOR)
-    scaled, points = actions / bandwidth, logged / bandwidth
-    squared = np.square(scaled).sum(axis=1)[:, None] + np.square(points).sum(axis=1) - 2 * scaled @ points.T
-    exponents = -0.5 * np.maximum(squared, 0)
-    constant = np.log(len(logged)) + np.log(bandwidth).sum() + 0.5 * size * LOG_TWO_PI
-    density: Array = (logsumexp(exponents) - constant).astype(np.float32)
-    return density
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Marginal:
+    """A sample of all logged actions, standardised, float32 (L, A), with its kernels measured once.
+
+    Attributes:
+        sample: the actions.
+        together: bandwidths (A,) of the joint density.
+        each: bandwidths (1, A) of every command for itself.
+    """
+
+    sample: Array
+    together: Array
+    each: Array
+
+    @classmethod
+    def of(cls, sample: Array, bandwidth_floor: float) -> Marginal:
+        """Of actions (L, A)."""
+        size = sample.shape[1]
+        spread = MARGINAL_BANDWIDTH * sample.std(axis=0) * len(sample) ** (-1.0 / (size + 4))
+        each = _bandwidth_each(sample[None], bandwidth_floor)
+        return cls(sample=sample, together=np.maximum(spread, np.float32(MARGINAL_FLOOR)), each=each)
+
+    def log_density(self, actions: Array) -> Array:
+        """log p(action) anywhere in the log, float32 (Q,), for standardised actions (Q, A)."""
+        scaled, points = actions / self.together, self.sample / self.together
+        squared = np.square(scaled).sum(axis=1)[:, None] + np.square(points).sum(axis=1) - 2 * scaled @ points.T
+        exponents = -0.5 * np.maximum(squared, 0)
+        constant = np.log(len(points)) + np.log(self.together).sum() + 0.5 * points.shape[1] * LOG_TWO_PI
+        density: Array = (logsumexp(exponents) - constant).astype(np.float32)
+        return density
 
 
 def mixed(local: Array, marginal: Array, anywhere: float) -> Array:
@@ -137,15 +156,20 @@ def _kernels(squared: Array, spread: Array, floor: float) -> Array:
     return density
 
 
-def _each(commands: Array, points: Array, floor: float) -> Array:
-    """Log-density (Q, A) of each command among the points' own, (Q or 1, m, A)."""
+def _bandwidth_each(points: Array, floor: float) -> Array:
+    """Silverman's bandwidth of each command among points (Q, m, A), float32 (Q, A)."""
     count = points.shape[1]
     ordered = np.sort(points, axis=1)
     quartiles = (ordered[:, (3 * count) // 4] - ordered[:, count // 4]) / np.float32(1.34)
     spread = np.minimum(points.std(axis=1), quartiles)
-    bandwidth = np.maximum(spread * np.float32(count**-0.2), np.float32(floor))
+    bandwidth: Array = np.maximum(spread * np.float32(count**-0.2), np.float32(floor))
+    return bandwidth
+
+
+def _each(commands: Array, points: Array, bandwidth: Array) -> Array:
+    """Log-density (Q, A) of each command among the points' own, (Q or 1, m, A)."""
     exponents = -0.5 * np.square((commands[:, None, :] - points) / bandwidth[:, None, :])
-    constant = np.log(bandwidth) + np.float32(np.log(count) + 0.5 * LOG_TWO_PI)
+    constant = np.log(bandwidth) + np.float32(np.log(points.shape[1]) + 0.5 * LOG_TWO_PI)
     density: Array = logsumexp(np.moveaxis(exponents, 1, -1)) - constant
     return density
 

@@ -28,7 +28,7 @@ class SupportConfig:
     k: int = 5
     action_weight: float = 3.0
     least_radius: float = 0.3
-    neighbourhoods: tuple[int, ...] = (10, 50, 250)
+    neighbourhoods: tuple[int, ...] = (10, 50)
     anywhere: float = 0.03
     bandwidth_floor: float = 0.03
     index: IndexConfig = field(default_factory=IndexConfig)

@@ -34,8 +34,8 @@ RECALL_SAMPLE = 500
 class SupportEstimator:
     """Logged transitions, ready to be asked whether a proposed action is like any of them.
 
-    ``score`` is the sum of three surprises (see ``surprise``), each in nats against clean steps of the log's own episodes:
-    of the distance to the nearest logged transitions, of the behaviour's density of the action given the state, and of
+    ``score`` is the sum of three surprises (see ``surprise``), each in nats against clean steps of the log itself: of
+    the distance to the nearest logged transitions, of the behaviour's density of the action given the state, and of
     that of its commands one by one. The action weighs most in the first and is all that the others are about: a new
     state alone moves the score little.
     """
@@ -125,8 +125,8 @@ class SupportEstimator:
         ``distance``: to the k nearest logged transitions, where 1 is how far these lie from others. ``log_prob``: the
         behaviour's log p(a | s), nats, over actions in standard deviations; ``log_prob_each``: the sum of those of its
         commands, each for itself. ``surprise_...`` of each of the three: -log of the share of clean steps at least as
-        far, or as unlikely; their sum is the score. ``state_distance``: of the state alone to the nearest logged ones, in deviations a
-        dimension; it is not part of the score, since a new state is no fault of the action.
+        far, or as unlikely; their sum is the score. ``state_distance``: of the state alone to the nearest logged ones,
+        in deviations a dimension; it is not part of the score, since a new state is no fault of the action.
         """
         finite = self._rows.finite(observations, actions)
         safe = [np.where(finite[:, None], part, np.float32(0)) for part in (observations, actions)]
@@ -221,7 +221,7 @@ class SupportEstimator:
         return _content_sha256(self._bytes(), asdict(self.config), self.episodes)
 
     def save(self, folder: Path) -> None:
-        """Write ``estimator.safetensors`` and ``estimator.json``: same content, same bytes, nothing to build on loading."""
+        """Write ``estimator.safetensors`` and ``estimator.json``: same content, same bytes, no index to build later."""
         with replacing(folder / TENSORS) as partial:
             partial.write_bytes(self._bytes())
         card = {"config": asdict(self.config), "episodes": list(self.episodes), "sha256": self.sha256}

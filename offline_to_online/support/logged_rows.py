@@ -10,13 +10,7 @@ import numpy as np
 
 from offline_to_online.dataset.spec import Array
 from offline_to_online.errors import SupportError
-from offline_to_online.support.conditional import (
-    Residuals,
-    each_log_density,
-    local_log_density,
-    marginal_log_density,
-    mixed,
-)
+from offline_to_online.support.conditional import Marginal, Residuals, each_log_density, local_log_density, mixed
 from offline_to_online.support.config import SupportConfig
 from offline_to_online.support.neighbours import Neighbours, Whitening, compressed
 
@@ -87,7 +81,8 @@ class LoggedRows:
         indices: tuple[Neighbours, Neighbours] | None = None,
     ) -> None:
         self.observations, self.actions, self.config = observations, actions, config
-        self.space, self.residuals, self.radii, self.marginal = space, residuals, radii, marginal
+        self.space, self.residuals, self.radii = space, residuals, radii
+        self.marginal = Marginal.of(marginal, config.bandwidth_floor)
         states, commands = space.states(observations), space.commands(actions)
         self._commands, self._left = commands, residuals.apply(states, commands)
         self._log_volume = residuals.log_volume
@@ -122,7 +117,7 @@ class LoggedRows:
             space=self.space,
             residuals=self.residuals,
             radii=self.radii[kept],
-            marginal=self.marginal,
+            marginal=self.marginal.sample,
         )
 
     def copy(self) -> LoggedRows:
@@ -200,7 +195,7 @@ class LoggedRows:
             "weights": self.residuals.weights,
             "rotation": self.residuals.rotation,
             "radii": self.radii,
-            "marginal": self.marginal,
+            "marginal": self.marginal.sample,
             "index.joint": self._joint.to_bytes(),
             "index.states": self._states.to_bytes(),
         }
@@ -243,7 +238,7 @@ class LoggedRows:
                 commands[block], near, self.marginal, sizes, config.bandwidth_floor, config.anywhere
             )
         local += np.float32(self._log_volume)
-        return mixed(local, marginal_log_density(commands, self.marginal), config.anywhere), each
+        return mixed(local, self.marginal.log_density(commands), config.anywhere), each
 
 
 def _radii(joint: Array, parts: Array, config: SupportConfig) -> Array:

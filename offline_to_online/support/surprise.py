@@ -2,8 +2,8 @@
 
 A distance and a log-density cannot be added or compared; "only one clean step in a thousand is this far" can. So each
 term is held against its own values on clean steps of episodes that it was not given, and becomes minus the logarithm
-of the share at least as large (a conformal p-value, Vovk et al. 2005). The combined score is their sum (Fisher 1932), which
-weighs every term alike, whatever its unit.
+of the share at least as large (a conformal p-value, Vovk et al. 2005). The combined score is their sum (Fisher 1932),
+which weighs every term alike, whatever its unit.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ QUICK = {"actor_learning_rate": 3e-3, "critic_learning_rate": 3e-3, "tau": 0.05}
 
 def guard(penalty: Any = far_from_centre, **settings: Any) -> SupportGuard:
     return support_guard.make(
-        Config(**{**SMALL, **settings}),
+        Config(**{**SMALL, "cloning_updates": 0, **settings}),
         observation=OBSERVATION,
         action=ACTION,
         normaliser=Normaliser.from_episodes([episode(50, seed=9)]),
@@ -208,3 +208,15 @@ def test_settings_that_make_no_sense_are_refused(setting: dict[str, float]) -> N
 def test_it_is_found_by_its_name() -> None:
     """The directory is the registry."""
     assert isinstance(learner("support_guard"), SupportGuard)
+
+
+def test_at_first_the_policy_only_imitates() -> None:
+    """Whatever the critics and the penalty say; the critics learn meanwhile, and the penalty is told."""
+    calm, alarmed = (guard(always(nats), cloning_updates=5) for nats in (0.0, 50.0))
+    for batch in batches(5):
+        told = [made.update(batch) for made in (calm, alarmed)]
+    assert told[1]["penalty"] == 50.0
+    np.testing.assert_array_equal(calm.act(observations()), alarmed.act(observations()))
+    for made in (calm, alarmed):
+        train(made, tempting(), updates=4, batch_size=32, generator=torch.Generator().manual_seed(0))
+    assert not np.array_equal(calm.act(observations()), alarmed.act(observations()))

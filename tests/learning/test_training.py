@@ -109,3 +109,20 @@ def test_offline_rl_needs_rewards_and_cloning_does_not() -> None:
     require_rewards("file", module_for("algorithms", "iql"), policy="iql")
     with pytest.raises(TrainingError, match=r"no reward was logged \(policy mine\).*dvc repro audit@bc"):
         require_rewards("none", module_for("algorithms", "iql"), policy="mine")
+
+
+class Seldom:
+    """A learner that tells one of its losses at every second update only."""
+
+    def __init__(self) -> None:
+        self.updates = 0
+
+    def update(self, batch: Batch) -> dict[str, float]:
+        self.updates += 1
+        return {"often": 1.0} | ({"seldom": float(self.updates)} if self.updates % 2 else {})
+
+
+def test_a_loss_is_averaged_over_the_updates_that_told_it() -> None:
+    """Not over those that had none."""
+    curve = train(Seldom(), replay(), updates=4, batch_size=4, generator=seeded(), log_every=4)  # type: ignore[arg-type]
+    assert curve == [{"update": 4, "often": 1.0, "seldom": 2.0}]

@@ -206,7 +206,7 @@ def test_a_log_with_nan_is_refused(column):
 def test_training_that_diverges_is_one_error():
     """A learning rate at which weights blow up is named, with the remedy."""
     config = BehaviourConfig(hidden=8, components=2, updates=20, learning_rate=1e38)
-    with pytest.raises(SupportError, match=r"lower support[.]behaviour[.]learning_rate"):
+    with pytest.raises(SupportError, match=r"lower behaviour[.]learning_rate"):
         BehaviourDensity.fit(*logged(0), config, seed=0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from offline_to_online.support.conditional import Residuals, local_log_density, marginal_log_density, mixed
+from offline_to_online.support.conditional import Marginal, Residuals, each_log_density, local_log_density, mixed
 
 
 def residuals_of(seed=0, count=500):
@@ -62,7 +62,7 @@ def test_the_marginal_density_integrates_to_one():
     rng = np.random.default_rng(3)
     logged = np.concatenate([np.full(50, 1.0), rng.normal(size=50)])[:, None].astype(np.float32)
     grid = np.linspace(-8, 8, 8001, dtype=np.float32)[:, None]
-    assert np.exp(marginal_log_density(grid, logged)).sum() * 0.002 == pytest.approx(1.0, abs=0.01)
+    assert np.exp(Marginal.of(logged, 0.03).log_density(grid)).sum() * 0.002 == pytest.approx(1.0, abs=0.01)
 
 
 def test_a_misread_state_cannot_make_an_ordinary_action_impossible():
@@ -70,3 +70,27 @@ def test_a_misread_state_cannot_make_an_ordinary_action_impossible():
     found = mixed(np.array([-500.0, 1.0]), np.array([-2.0, -2.0]), 0.1)
     assert found[0] == pytest.approx(-2.0 + np.log(0.1), abs=1e-4)
     assert found[1] == pytest.approx(np.log(0.9 * np.exp(1.0) + 0.1 * np.exp(-2.0)), abs=1e-4)
+
+
+def test_each_command_has_a_density_that_integrates_to_one():
+    """One dimension, mixed over neighbourhoods and the whole log."""
+    rng = np.random.default_rng(4)
+    near, logged = (rng.normal(size=shape).astype(np.float32) for shape in ((1, 40, 1), (300, 1)))
+    grid = np.linspace(-8, 8, 8001, dtype=np.float32)[:, None]
+    many = np.repeat(near, len(grid), axis=0)
+    found = each_log_density(grid, many, Marginal.of(logged, 0.03), (10, 40), 0.03, 0.1)
+    assert np.exp(found).sum() * 0.002 == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_command_beside_its_atom_is_rare_by_itself():
+    """A command that stands at its bound in 98 of 100 steps: the joint kernel blurs what the single one sees."""
+    rng = np.random.default_rng(5)
+    near = np.stack([np.where(rng.random(100) < 0.02, -8.0, 1.0), rng.normal(size=100)], axis=1)[None].astype(
+        np.float32
+    )
+    marginal = Marginal.of(near[0], 0.03)
+    at, beside = (np.array([[value, 0.0]], dtype=np.float32) for value in (1.0, 0.5))
+    single = [each_log_density(a, near, marginal, (100,), 0.03, 0.03)[0] for a in (at, beside)]
+    joint = [local_log_density(a, near, (100,), 0.03)[0] for a in (at, beside)]
+    assert single[0] - single[1] > 5
+    assert joint[0] - joint[1] < 1

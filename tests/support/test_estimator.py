@@ -94,7 +94,9 @@ def test_a_dense_part_of_the_log_makes_the_same_way_farther(episode_of):
     """Each logged transition has a radius: half a unit off counts more where the log is ten times as dense."""
     rng = np.random.default_rng(0)
     dense, thin = rng.normal(0, 0.1, (200, 1)), rng.normal(20, 1.0, (200, 1))
-    log = [episode_of(np.concatenate([part, part[-1:]]), np.zeros((200, 1))) for part in (dense, thin, dense + 0.01, thin)]
+    log = [
+        episode_of(np.concatenate([part, part[-1:]]), np.zeros((200, 1))) for part in (dense, thin, dense + 0.01, thin)
+    ]
     estimator = SupportEstimator.fit(log, SupportConfig(k=3, least_radius=0.0, neighbourhoods=(5,)))
     asked = estimator.distance(np.array([[0.7], [23.5]], dtype=np.float32), np.zeros((2, 1), dtype=np.float32))
     assert asked[0] > 2 * asked[1]

@@ -61,6 +61,9 @@ class Config:
         gamma: discount per step.
         tau: share by which the target critics follow the critics at each update.
         actor_every: the policy moves at every so many updates of the critics (count).
+        cloning_updates: first updates in which the policy only imitates, while the critics learn what that is worth
+            (count). A policy that has not seen the data yet is driven by the penalty into whatever is likely somewhere,
+            and its tanh does not come back from a bound.
         penalty_weight: beta: one nat of penalty costs so many times the difference between the best and the worst
             reward of a step; 0 trusts the critics everywhere.
         behaviour_weight: of the pull toward logged actions, offline.
@@ -82,6 +85,7 @@ class Config:
     gamma: float = 0.98
     tau: float = 0.01
     actor_every: int = 2
+    cloning_updates: int = 1500
     penalty_weight: float = 1.0
     behaviour_weight: float = 1.0
     behaviour_weight_online: float = 0.3
@@ -106,6 +110,7 @@ class Config:
             gamma=(0.0, 0.999999),
             tau=(1e-6, 1.0),
             actor_every=count,
+            cloning_updates=(0, 10**9),
             penalty_weight=weight,
             behaviour_weight=weight,
             behaviour_weight_online=weight,
@@ -205,18 +210,24 @@ class SupportGuard(ActorCritic):
     def actor_loss(self, batch: Batch) -> Loss:
         """Toward high pessimistic value, and toward logged actions that are worth more than the policy's own."""
         observations, logged = self.normalised(batch.observations), self.squashed(batch.actions)
-        proposed, unit = self.actor(observations), self._unit()
+        proposed = self.actor(observations)
         penalties = self.penalties(batch.observations, proposed)
-        pessimistic = self.critics(observations, proposed).mean(dim=0) / unit - self._config.penalty_weight * penalties
-        worth = self.critics(observations, logged).mean(dim=0) / unit
-        advantage = (worth - pessimistic).detach()
-        weight = (self._config.temperature * advantage).exp().clamp(max=self._config.max_weight)
-        behaviour = (weight * (proposed - logged).square().mean(dim=1)).mean()
-        spread = worth.std(correction=0).detach().clamp(min=SMALLEST_SPREAD)
-        loss = self.memory["behaviour_weight"] * behaviour - pessimistic.mean() / spread
-        share = (penalties > 0).float().mean()
-        told = {"actor_loss": loss, "behaviour_loss": behaviour, "penalty": penalties.mean(), "share_penalised": share}
-        return loss, told
+        apart = (proposed - logged).square().mean(dim=1)
+        if int(self.memory["updates"]) < self._config.cloning_updates:
+            loss = behaviour = apart.mean()
+        else:
+            pessimistic = self.value(observations, proposed) - self._config.penalty_weight * penalties
+            worth = self.value(observations, logged).detach()
+            weight = (self._config.temperature * (worth - pessimistic.detach())).exp()
+            behaviour = (weight.clamp(max=self._config.max_weight) * apart).mean()
+            spread = worth.std(correction=0).clamp(min=SMALLEST_SPREAD)
+            loss = self.memory["behaviour_weight"] * behaviour - pessimistic.mean() / spread
+        told = {"actor_loss": loss, "behaviour_loss": behaviour, "penalty": penalties.mean()}
+        return loss, told | {"share_penalised": (penalties > 0).float().mean()}
+
+    def value(self, observations: Tensor, squashed: Tensor) -> Tensor:
+        """The critics' mean (N,), in differences between the best and the worst reward."""
+        return self.critics(observations, squashed).mean(dim=0) / self._unit()
 
     @torch.no_grad()
     def target(self, batch: Batch) -> Tensor:
