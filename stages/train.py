@@ -1,8 +1,7 @@
 """Train one policy of params.yaml on the train split.
 
 reads   data/episodes; offline RL also models/support (the estimator, or the behaviour that its penalty is measured by)
-writes  models/<policy>/: policy.safetensors, learner.safetensors, card.json, metrics.json, curves.csv,
-        penalty_by_region.json (empty where no penalty was learned with)
+writes  models/<policy>/: policy, learner (safetensors), card, metrics, penalty_by_region (json), curves.csv
 run     dvc repro train@<policy>
 """
 
@@ -10,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -38,18 +36,17 @@ def main() -> None:
     algorithm = module_for("algorithms", params.policies[name].algorithm)
     require_rewards(read_json(Path("data/episodes/schema.json"))["reward_source"], algorithm, policy=name)
     module = robot_of(params)
-    schemas = module.SPEC
     penalty = SupportPenalty.load(Path(BEHAVIOUR)) if needs_penalty(algorithm) else None
     episodes = load_episodes(Path("data/episodes"), "train")
     learner = algorithm.make(
         config,
-        observation=schemas.observation,
-        action=schemas.action,
+        observation=module.SPEC.observation,
+        action=module.SPEC.action,
         normaliser=Normaliser.from_episodes(episodes),
         seed=params.seed,
         **({"penalty": penalty} if penalty else {}),
     )
-    replay = Replay(schemas.observation.size, schemas.action.size)
+    replay = Replay(module.SPEC.observation.size, module.SPEC.action.size)
     replay.extend(episodes)
     with progress(f"training {name}") as tell:
         curve = train(
@@ -65,10 +62,9 @@ def main() -> None:
     save_state(folder / "learner.safetensors", learner.state())
     card = {"algorithm": params.policies[name].algorithm, "config": asdict(config), "seed": params.seed}
     card |= {"episodes": len(episodes), "steps": len(replay), "pessimism": algorithm.PESSIMISM}
-    acts: dict[str, Any] = {}
+    acts = where_it_acts(penalty, module.regions, episodes, learner.act) if penalty else {}
     if penalty:
         card["behaviour_sha256"] = penalty.sha256
-        acts = where_it_acts(penalty, module.regions, episodes, learner.act)
     elif algorithm.NEEDS_SUPPORT:
         card["estimator_sha256"] = SupportEstimator.load(Path(ESTIMATOR)).sha256
     write_json(folder / "penalty_by_region.json", acts)

@@ -78,7 +78,7 @@ class Penalty(Protocol):
     """What an action costs for being unlikely under the data; asked for here, since learning imports no support."""
 
     def __call__(self, observations: Tensor, actions: Tensor) -> Tensor:
-        """Nats (N,), at least 0, of actions (N, A) at observations (N, O), robot units; with a gradient in the actions."""
+        """Nats (N,), at least 0, of actions (N, A) at observations (N, O), robot units; differentiable."""
 
 
 def needs_penalty(algorithm: ModuleType) -> bool:

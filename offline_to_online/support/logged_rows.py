@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from offline_to_online.dataset.spec import Array
 from offline_to_online.errors import SupportError
 from offline_to_online.support.conditional import Marginal, Residuals, each_log_density, local_log_density, mixed
 from offline_to_online.support.config import SupportConfig
+from offline_to_online.support.index import IndexConfig
 from offline_to_online.support.neighbours import Neighbours, Whitening, compressed
 
 TERMS = ("distance", "rarity", "rarity_each")
@@ -109,11 +111,12 @@ class LoggedRows:
         )
 
     def of(self, kept: Array) -> LoggedRows:
-        """These rows only, bool (N,), by an index of their own; what was measured on all stays."""
+        """These rows only, bool (N,), searched exactly; what was measured on all stays."""
         return LoggedRows(
             self.observations[kept],
             self.actions[kept],
-            self.config,
+            # A few thousand queries do not repay another inverted file or graph.
+            dataclasses.replace(self.config, index=IndexConfig(device=self.config.index.device)),
             space=self.space,
             residuals=self.residuals,
             radii=self.radii[kept],

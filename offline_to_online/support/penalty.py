@@ -188,4 +188,7 @@ def _content_sha256(tensors: bytes, floor: float, made: Mapping[str, Any]) -> st
 
 
 def _broken(folder: Path, why: str) -> SupportError:
-    return SupportError(f"unreadable support penalty: {why}", where=str(folder), remedy="run the stage support again")
+    limit = f"{CARD} and {TENSORS} as they were written"
+    return SupportError(
+        f"unreadable support penalty: {why}", where=str(folder), limit=limit, remedy="run the stage support again"
+    )

@@ -62,9 +62,10 @@ def tempting(count: int = 40, steps: int = 20) -> Replay:
     return source
 
 
-def tempted(penalty_weight: float) -> tuple[Array, list[dict[str, float]]]:
-    """Greedy actions as shares of their range, and the curve, of a policy that nothing but beta holds to the data."""
-    made = guard(penalty_weight=penalty_weight, behaviour_weight=0.0, gamma=0.0, average_decay=0.9, **QUICK)
+def tempted(penalty_weight: float, behaviour_weight: float = 0.0) -> tuple[Array, list[dict[str, float]]]:
+    """Greedy actions as shares of their range, and the curve, of a policy that only these two hold to the data."""
+    weights = {"penalty_weight": penalty_weight, "behaviour_weight": behaviour_weight}
+    made = guard(**weights, gamma=0.0, average_decay=0.9, **QUICK)
     generator = torch.Generator().manual_seed(0)
     curve = train(made, tempting(), updates=400, batch_size=64, generator=generator, log_every=100)
     return (made.act(observations(200)) - ACTION.low) / (ACTION.high - ACTION.low), curve
@@ -84,6 +85,12 @@ def test_with_the_penalty_it_stays_inside_and_the_penalty_falls() -> None:
     assert 0.6 < np.median(shares) < 0.8
     assert curve[-1]["penalty"] < 0.3
     assert curve[-1]["share_penalised"] <= 1.0
+
+
+def test_the_pull_toward_logged_actions_holds_it_too() -> None:
+    """Without the penalty, by its weight."""
+    shares, _ = tempted(0.0, behaviour_weight=100.0)
+    assert 0.4 < np.median(shares) < 0.7
 
 
 def test_without_a_penalty_it_acts_but_refuses_to_learn() -> None:

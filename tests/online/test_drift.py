@@ -210,7 +210,7 @@ def test_the_guard_stays_with_the_data_as_handed_off(drifting: Path) -> None:
     last = read_rollout(run.episode_path(run.collected() - 1))
     estimator, calibration = load_support(run.handoff_folder)
     scores = estimator.score(last.episode.observations[:-1], judged_actions(last, run.module.SPEC))
-    np.testing.assert_allclose(scores, last.support_score, rtol=1e-5)
+    np.testing.assert_allclose(scores, last.support_score, rtol=1e-3)
     assert (last.outside_support == ~(last.support_score <= calibration.step_threshold)).all()
 
 

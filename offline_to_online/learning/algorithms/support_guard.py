@@ -8,10 +8,12 @@ where P is given (nats) and c is the difference between the best and the worst r
 
 Q     (y - Q_i(s, a))^2 for each critic i, y = r + gamma G_min(s', pi(s')) with the smaller of two target critics (each
       pair in its turn; REDQ, Chen et al. 2021, draws them), and y inside what the rewards seen could ever add up to
-pi    -G(s, pi(s)) / c + w E[(a - pi(s))^2], logged a weighted by exp(temperature (Q(s, a) - G(s, pi(s))) / c):
-      toward pessimistic value, and toward those logged actions that are worth more (as AWAC, Nair et al. 2020)
+pi    -G(s, pi(s)) / spread of Q + w (a - pi(s))^2, each logged a weighted by exp(t (Q(s, a) - G(s, pi(s))) / c):
+      toward pessimistic value (on a scale of its own, as TD3+BC, Fujimoto and Gu 2021), and toward those logged
+      actions that are worth more (as AWAC, Nair et al. 2020)
 
-A time-out is bootstrapped, a terminal is not. w falls online, where what the policy does is tried and not only guessed.
+At first the policy only imitates, so that the penalty finds it near the data. A time-out is bootstrapped, a terminal
+is not. w falls online, where what the policy does is tried and not only guessed.
 """
 
 from __future__ import annotations
@@ -227,7 +229,8 @@ class SupportGuard(ActorCritic):
 
     def value(self, observations: Tensor, squashed: Tensor) -> Tensor:
         """The critics' mean (N,), in differences between the best and the worst reward."""
-        return self.critics(observations, squashed).mean(dim=0) / self._unit()
+        values: Tensor = self.critics(observations, squashed)
+        return values.mean(dim=0) / self._unit()
 
     @torch.no_grad()
     def target(self, batch: Batch) -> Tensor:
@@ -237,7 +240,7 @@ class SupportGuard(ActorCritic):
         pair = self._pairs[int(self.memory["updates"]) % len(self._pairs)]
         value = self.targets(following, proposed)[list(pair)].amin(dim=0)
         value -= self._config.penalty_weight * self._unit() * self.penalties(batch.next_observations, proposed)
-        target = batch.rewards[:, 0] + self._config.gamma * (1 - batch.terminals[:, 0]) * value
+        target: Tensor = batch.rewards[:, 0] + self._config.gamma * (1 - batch.terminals[:, 0]) * value
         return target.clamp(*self._bounds())
 
     def penalties(self, observations: Tensor, proposed: Tensor) -> Tensor:
