@@ -25,6 +25,7 @@ from offline_to_online.support.config import SupportConfig
 from offline_to_online.support.logged_rows import TERMS, LoggedRows
 from offline_to_online.support.surprise import Reference
 
+VERSION = 2  # of the files; 1 knew the distance alone
 TENSORS, CARD = "estimator.safetensors", "estimator.json"
 FOLDS = 10  # parts of the log, each judged by the others, that make the reference and the radii
 REFERENCE_STEPS = 4000
@@ -55,6 +56,7 @@ class SupportEstimator:
         """
         if not episodes:
             raise SupportError("no episode to fit the support estimator on", where="train split", limit="at least 1")
+        _require_alike(episodes)
         observations = np.concatenate([e.observations[:-1] for e in episodes]).astype(np.float32)
         actions = np.concatenate([e.actions for e in episodes]).astype(np.float32)
         if not (np.isfinite(observations).all() and np.isfinite(actions).all()):
@@ -149,14 +151,23 @@ class SupportEstimator:
         """Distance to the logged transitions in units of their own spacing, float32 (Q,); see ``terms``."""
         finite = self._rows.finite(observations, actions)
         safe = [np.where(finite[:, None], part, np.float32(0)) for part in (observations, actions)]
-        return np.where(finite, self._rows.distance(self.features(*safe)), np.float32(np.inf))
+        return np.where(finite, self._rows.distance(self._rows.space.joint(*safe)), np.float32(np.inf))
 
     def log_prob(self, observations: Array, actions: Array) -> Array:
         """Behaviour log-density log p(a | s), float32 (Q,), nats; see ``terms``."""
         return self.terms(observations, actions)["log_prob"]
 
     def features(self, observations: Array, actions: Array) -> Array:
-        """The whitened, weighted rows (Q, O + A) whose Euclidean neighbours the distance is to."""
+        """The whitened, weighted rows (Q, O + A) whose Euclidean neighbours the distance is to.
+
+        Raises:
+            SupportError: other sizes than those it was fitted on, or a value that is not finite.
+        """
+        finite = self._rows.finite(observations, actions)
+        if not finite.all():
+            raise SupportError(
+                "NaN or infinite values", where=f"query {int(np.argmin(finite))}", remedy="ask for its score instead"
+            )
         return self._rows.space.joint(observations, actions)
 
     def nearest(self, observations: Array, actions: Array, k: int) -> tuple[Array, Array]:
@@ -211,8 +222,8 @@ class SupportEstimator:
         """``score`` (Q,), exactly as if the episode of that index had never been logged."""
         return self.leaving_out(episode).score(observations, actions)
 
-    def recall(self) -> float:
-        """Share of the true nearest transitions that the index finds, in [0, 1]; 1 for an exact index."""
+    def recall(self) -> dict[str, float]:
+        """Share of the true nearest rows that the indices find, of (s, a) and of states; 1 where they are exact."""
         return self._rows.recall(RECALL_SAMPLE)
 
     @cached_property
@@ -224,7 +235,12 @@ class SupportEstimator:
         """Write ``estimator.safetensors`` and ``estimator.json``: same content, same bytes, no index to build later."""
         with replacing(folder / TENSORS) as partial:
             partial.write_bytes(self._bytes())
-        card = {"config": asdict(self.config), "episodes": list(self.episodes), "sha256": self.sha256}
+        card = {
+            "version": VERSION,
+            "config": asdict(self.config),
+            "episodes": list(self.episodes),
+            "sha256": self.sha256,
+        }
         write_json(folder / CARD, card | {"transitions": len(self.actions), "recall": self.recall()})
 
     @classmethod
@@ -232,9 +248,12 @@ class SupportEstimator:
         """The inverse of ``save``.
 
         Raises:
-            SupportError: a file is missing or broken, or its content is not what its hash says.
+            SupportError: a file is broken, of another version, or its content is not what its hash says.
+            DataError: there is none.
         """
         card = read_json(folder / CARD)
+        if not isinstance(card, dict) or card.get("version") != VERSION:
+            raise _broken(folder, "it was written by another version of this project")
         try:
             content = (folder / TENSORS).read_bytes()
             if _content_sha256(content, card["config"], card["episodes"]) != card["sha256"]:
@@ -244,13 +263,26 @@ class SupportEstimator:
             rows = LoggedRows.from_tensors(tensors, config)
             values = {name: tensors[f"reference.{name}"] for name in TERMS}
             lengths, episodes = tensors["lengths"], tuple(card["episodes"])
-            return cls(rows, Reference(values=values), lengths=lengths, episodes=episodes)
+            loaded = cls(rows, Reference(values=values), lengths=lengths, episodes=episodes)
+            loaded.__dict__["sha256"] = card["sha256"]  # it was just held against the content
+            return loaded
         except (OSError, SafetensorError, KeyError, TypeError, ParameterError) as error:
             raise _broken(folder, f"{type(error).__name__}: {error}") from error
 
     def _bytes(self) -> bytes:
         reference = {f"reference.{name}": values for name, values in self._reference.values.items()}
         return bytes_of({**self._rows.tensors(), **reference, "lengths": self.lengths})
+
+
+def _require_alike(episodes: Sequence[Episode]) -> None:
+    widths = {(e.observations.shape[1], e.actions.shape[1]) for e in episodes}
+    if len(widths) > 1 or min(len(e) for e in episodes) == 0:
+        raise SupportError(
+            f"episodes of {len(widths)} different widths, the shortest of {min(len(e) for e in episodes)} steps",
+            where="train split",
+            limit="one robot, at least 1 step each",
+            remedy="run the stage validate",
+        )
 
 
 def _parts(lengths: Array) -> Array:

@@ -36,7 +36,7 @@ class Standing:
         data_steps, data_episodes, data_share: the logged steps in it, the logged episodes that visit it, and the
             share of all logged steps, in [0, 1].
         share: of the policy's proposals, those that lie in it, in [0, 1]; its larger one, greedy or exploring.
-        episodes: audited episodes in which the policy proposes something in it.
+        episodes: audited episodes in which the policy proposes something in it; the larger number, as above.
         chance: corrected p-value of "the data's episodes visit it no less than the policy's".
     """
 
@@ -66,11 +66,13 @@ def standings(
     """
     names = sorted(logged)
     visits = [_visits(logged[name], logged_of) for name in names]
-    gone = [_visits(np.any([masks[name] for masks in used], axis=0), used_of) for name in names]
+    # Each way of acting is a test of its own: two draws of a policy against one of the data would not be alike.
+    gone = np.array([[_visits(masks[name], used_of) for name in names] for masks in used], dtype=int)
     count = int(logged_of[-1]) + 1, int(used_of[-1]) + 1
-    chance = chances(np.array(visits, dtype=int), count[0], np.array(gone, dtype=int), count[1])
+    tests = chances(np.tile(np.array(visits, dtype=int), len(used)), count[0], gone.reshape(-1), count[1])
+    chance = tests.reshape(gone.shape).min(axis=0)
     found = []
-    for name, data_episodes, episodes, p in zip(names, visits, gone, chance, strict=True):
+    for name, data_episodes, episodes, p in zip(names, visits, gone.max(axis=0).tolist(), chance, strict=True):
         data_share, share = float(np.mean(logged[name])), max(float(np.mean(masks[name])) for masks in used)
         found.append(
             Standing(

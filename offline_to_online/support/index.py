@@ -3,8 +3,7 @@
 Exact search asks every point and needs no tuning; its time grows with the log. From some 10^6 transitions on, or where
 the guard has less than a millisecond, an approximate index looks at a small part of them: an inverted file (IVF: Jegou
 et al. 2011, doi 10.1109/TPAMI.2010.57) or a navigable graph (HNSW: Malkov & Yashunin 2018, arXiv 1603.09320). What
-either misses is measured, never assumed (``Neighbours.recall``), and errs to the safe side: a missed neighbour makes a
-query look farther from the data than it is.
+either misses is measured, never assumed (``Neighbours.recall``): a missed neighbour makes a distance larger than it is.
 """
 
 from __future__ import annotations

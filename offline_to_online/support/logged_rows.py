@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from offline_to_online.dataset.spec import Array
 from offline_to_online.errors import SupportError
 from offline_to_online.support.conditional import Marginal, Residuals, each_log_density, local_log_density, mixed
 from offline_to_online.support.config import SupportConfig
+from offline_to_online.support.growing import GrowingRows
 from offline_to_online.support.index import IndexConfig
 from offline_to_online.support.neighbours import Neighbours, Whitening, compressed
 
@@ -80,18 +82,38 @@ class LoggedRows:
         residuals: Residuals,
         radii: Array,
         marginal: Array,
+        fitted: int = 0,
         indices: tuple[Neighbours, Neighbours] | None = None,
     ) -> None:
-        self.observations, self.actions, self.config = observations, actions, config
-        self.space, self.residuals, self.radii = space, residuals, radii
+        """The first ``fitted`` rows are those that everything was measured on; 0 means all."""
+        self.config, self.space, self.residuals, self.fitted = config, space, residuals, fitted or len(actions)
         self.marginal = Marginal.of(marginal, config.bandwidth_floor)
-        states, commands = space.states(observations), space.commands(actions)
-        self._commands, self._left = commands, residuals.apply(states, commands)
         self._log_volume = residuals.log_volume
+        states, commands = space.states(observations), space.commands(actions)
+        # What a query is told from, row by row, and what grows with an online episode.
+        self._observations, self._actions = GrowingRows(observations), GrowingRows(actions)
+        self._commands, self._left = GrowingRows(commands), GrowingRows(residuals.apply(states, commands))
+        self._radii = GrowingRows(radii)
+        self._least_radius = radii[: self.fitted].min()
         if indices is None:
             joint = space.joined(states, commands)
             indices = Neighbours(joint, config.index), Neighbours(states, config.index)
         self._joint, self._states = indices
+
+    @property
+    def observations(self) -> Array:
+        """Float32 (N, O)."""
+        return self._observations.rows
+
+    @property
+    def actions(self) -> Array:
+        """Float32 (N, A)."""
+        return self._actions.rows
+
+    @property
+    def radii(self) -> Array:
+        """Float32 (N,)."""
+        return self._radii.rows
 
     @classmethod
     def fit(cls, observations: Array, actions: Array, parts: Array, config: SupportConfig) -> LoggedRows:
@@ -99,7 +121,7 @@ class LoggedRows:
         whitening = Whitening.from_rows(np.concatenate([observations, actions], axis=1))
         space = Space(whitening=whitening, width=observations.shape[1], action_weight=config.action_weight)
         states, commands = space.states(observations), space.commands(actions)
-        marginal = commands[np.linspace(0, len(commands) - 1, min(MARGINAL_SAMPLE, len(commands))).astype(np.int64)]
+        marginal = commands[_drawn(len(commands), MARGINAL_SAMPLE)]
         return cls(
             observations,
             actions,
@@ -126,7 +148,8 @@ class LoggedRows:
     def copy(self) -> LoggedRows:
         """One that can be added to by itself."""
         twin = copy.copy(self)
-        twin._joint, twin._states = self._joint.copy(), self._states.copy()
+        for name in ("_observations", "_actions", "_commands", "_left", "_radii", "_joint", "_states"):
+            setattr(twin, name, getattr(self, name).copy())
         return twin
 
     def finite(self, observations: Array, actions: Array) -> Array:
@@ -145,7 +168,9 @@ class LoggedRows:
                 remedy="ask the estimator of this robot",
             )
         with np.errstate(over="ignore", invalid="ignore"):
-            judged: Array = np.asarray(np.isfinite(self.space.joint(observations, actions)).all(axis=1))
+            seen = np.isfinite(self.space.states(observations)).all(axis=1)
+        # Of the action as it is: in deviations it is ended at some number, an infinite one too.
+        judged: Array = np.asarray(seen & np.isfinite(actions).all(axis=1))
         return judged
 
     def asked(self, observations: Array, actions: Array) -> dict[str, Array]:
@@ -172,21 +197,28 @@ class LoggedRows:
         return far / np.float32(self.space.unit), rows
 
     def add(self, observations: Array, actions: Array) -> None:
-        """Append finite rows (n, O) and (n, A)."""
+        """Append finite rows (n, O) and (n, A); each one's radius is measured where those of the fit were."""
         states, commands = self.space.states(observations), self.space.commands(actions)
         joint = self.space.joined(states, commands)
-        far, _ = self._joint.nearest(joint, self.config.k)
-        self.radii = np.append(self.radii, np.maximum(far[:, -1], self.radii.min()))
+        far, _ = self._radius_sample.nearest(joint, self.config.k)
+        self._radii.append(np.maximum(far[:, -1], self._least_radius))
         self._joint.add(joint)
         self._states.add(states)
-        self._left = np.concatenate([self._left, self.residuals.apply(states, commands)])
-        self._commands = np.concatenate([self._commands, commands])
-        self.observations = np.concatenate([self.observations, np.asarray(observations, dtype=np.float32)])
-        self.actions = np.concatenate([self.actions, np.asarray(actions, dtype=np.float32)])
+        self._commands.append(commands)
+        self._left.append(self.residuals.apply(states, commands))
+        self._observations.append(observations)
+        self._actions.append(actions)
 
-    def recall(self, sample: int) -> float:
-        """Share of the true nearest that the joint index finds."""
-        return self._joint.recall(self.config.k, sample, np.random.default_rng(0))
+    @cached_property
+    def _radius_sample(self) -> Neighbours:
+        drawn = _drawn(self.fitted, RADIUS_SAMPLE)
+        return Neighbours(self.space.joint(self.observations[drawn], self.actions[drawn]))
+
+    def recall(self, sample: int) -> dict[str, float]:
+        """Share of the true nearest rows that either index finds, in [0, 1]: ``joint`` and ``states``."""
+        rng, most = np.random.default_rng(0), max(self._sizes)
+        found = self._joint.recall(self.config.k, sample, rng), self._states.recall(most, sample, rng)
+        return dict(zip(("joint", "states"), found, strict=True))
 
     def tensors(self) -> dict[str, Array]:
         """All that ``from_tensors`` needs, by name."""
@@ -199,6 +231,7 @@ class LoggedRows:
             "rotation": self.residuals.rotation,
             "radii": self.radii,
             "marginal": self.marginal.sample,
+            "fitted": np.array([self.fitted]),
             "index.joint": self._joint.to_bytes(),
             "index.states": self._states.to_bytes(),
         }
@@ -219,12 +252,13 @@ class LoggedRows:
             residuals=Residuals(weights=tensors["weights"], rotation=tensors["rotation"]),
             radii=tensors["radii"],
             marginal=tensors["marginal"],
+            fitted=int(tensors["fitted"][0]),
             indices=(joint, states),
         )
 
     @property
     def _sizes(self) -> tuple[int, ...]:
-        return tuple(min(m, len(self._left)) for m in self.config.neighbourhoods)
+        return tuple(min(m, len(self.actions)) for m in self.config.neighbourhoods)
 
     def _log_densities(self, states: Array, commands: Array, rows: Array) -> tuple[Array, Array]:
         """log p(action | state) over standardised actions, jointly and command by command, (Q,) each.
@@ -232,25 +266,33 @@ class LoggedRows:
         ``rows`` (Q, M) are those of the nearest states.
         """
         config, sizes, left = self.config, self._sizes, self.residuals.apply(states, commands)
-        local, each = np.empty(len(rows), dtype=np.float32), np.empty(len(rows), dtype=np.float32)
+        joint, each = np.empty(len(rows), dtype=np.float32), np.empty(len(rows), dtype=np.float32)
         for start in range(0, len(rows), BLOCK):
             block = slice(start, start + BLOCK)
-            local[block] = local_log_density(left[block], self._left[rows[block]], sizes, config.bandwidth_floor)
-            near = self._commands[rows[block]]
+            near, asked = rows[block], commands[block]
+            local = local_log_density(left[block], self._left.rows[near], sizes, config.bandwidth_floor)
+            anywhere = self.marginal.log_density(asked)
+            joint[block] = mixed(local + np.float32(self._log_volume), anywhere, config.anywhere)
             each[block] = each_log_density(
-                commands[block], near, self.marginal, sizes, config.bandwidth_floor, config.anywhere
+                asked, self._commands.rows[near], self.marginal, sizes, config.bandwidth_floor, config.anywhere
             )
-        local += np.float32(self._log_volume)
-        return mixed(local, self.marginal.log_density(commands), config.anywhere), each
+        return joint, each
 
 
 def _radii(joint: Array, parts: Array, config: SupportConfig) -> Array:
     """Distance of each row (N, D) to its k-th neighbour among a sample of the other parts, float32 (N,)."""
-    drawn = np.linspace(0, len(joint) - 1, min(RADIUS_SAMPLE, len(joint))).astype(np.int64)
+    drawn = _drawn(len(joint), RADIUS_SAMPLE)
     radii = np.empty(len(joint), dtype=np.float32)
     for part in np.unique(parts):
         others, mine = drawn[parts[drawn] != part], parts == part
+        if len(others) < config.k:  # nearly all of the log is this part
+            others = np.flatnonzero(~mine)
         far, _ = Neighbours(joint[others]).nearest(joint[mine], config.k)
         radii[mine] = far[:, -1]
     least = max(float(np.quantile(radii, config.least_radius)), float(np.mean(radii)) * 1e-3, 1e-6)
     return np.maximum(radii, np.float32(least))
+
+
+def _drawn(count: int, most: int) -> Array:
+    """At most so many of the rows, evenly spread: no chance in it."""
+    return np.linspace(0, count - 1, min(most, count)).astype(np.int64)

@@ -1,9 +1,9 @@
 """Terms of different kinds on one scale: how rare a value is among clean steps, in nats.
 
 A distance and a log-density cannot be added or compared; "only one clean step in a thousand is this far" can. So each
-term is held against its own values on clean steps of episodes that it was not given, and becomes minus the logarithm
-of the share at least as large (a conformal p-value, Vovk et al. 2005). The combined score is their sum (Fisher 1932),
-which weighs every term alike, whatever its unit.
+term is held against its own values on clean steps, each asked of the other parts of the log, and becomes minus the
+logarithm of the share at least as large (a conformal p-value, Vovk et al. 2005), drawn on beyond what was seen. The
+combined score is their sum (Fisher 1932), which weighs every term alike, whatever its unit.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from offline_to_online.dataset.spec import Array
 
+LEAST_EXCESS = 0.05  # of the clean values' deviation
 TAIL = 0.1  # share of the clean values from which the tail is drawn on beyond what was seen
 
 
@@ -39,7 +40,8 @@ class Reference:
         clean = self.values[name]
         count = len(clean)
         start = clean[min(int((1 - TAIL) * count), count - 1)]
-        excess = max(float(np.mean(clean[clean >= start] - start)), float(np.spacing(np.abs(start))), 1e-6)
+        # A top tenth of ties has no excess of its own; the spread of all values then says what is far.
+        excess = max(float(np.mean(clean[clean >= start] - start)), LEAST_EXCESS * float(clean.std()), 1e-6)
         seen = np.minimum(values, start)
         share = (count - np.searchsorted(clean, seen, side="left") + 1) / (count + 1)
         beyond = np.maximum(values.astype(np.float64) - start, 0.0) / excess

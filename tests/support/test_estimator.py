@@ -54,9 +54,11 @@ def test_an_added_episode_supports_itself_at_once(estimator, make_log):
     assert (grown.episodes[-1], estimator.sha256) == (fresh.identity, hash_before)
     assert grown.sha256 != hash_before
     assert grown.step_of[-1] == len(fresh) - 1
-    broken = dataclasses.replace(fresh, actions=fresh.actions * np.nan)
-    with pytest.raises(SupportError, match="NaN"):
-        grown.add(broken)
+    for value in (np.nan, np.inf):
+        broken = fresh.actions.copy()
+        broken[2, 1] = value
+        with pytest.raises(SupportError, match="NaN"):
+            grown.add(dataclasses.replace(fresh, actions=broken))
 
 
 @pytest.mark.parametrize("kind", ["exact", "ivf", "hnsw"])
@@ -70,7 +72,7 @@ def test_a_grown_estimator_is_saved_with_all_it_holds(episodes, make_log, tmp_pa
     query = steps(make_log(4, 1)[0])
     assert (loaded.score(*query) == grown.score(*query)).all()
     assert loaded.config == config
-    assert json.loads((tmp_path / "estimator.json").read_text())["recall"] > 0.8
+    assert json.loads((tmp_path / "estimator.json").read_text())["recall"]["joint"] > 0.8
 
 
 def test_every_row_knows_its_episode(estimator, episodes):
@@ -130,6 +132,11 @@ def test_what_is_not_finite_is_infinitely_far(estimator, episodes, value):
     assert found[1] == np.inf
     assert (found[[0, 2]] == clean[[0, 2]]).all()
     assert estimator.distance(observations, actions)[1] == np.inf
+    observations, actions = (a[:3].copy() for a in steps(episodes[0]))
+    actions[1, 1] = value
+    assert estimator.score(observations, actions)[1] == np.inf
+    with pytest.raises(SupportError, match="query 1"):
+        estimator.nearest(observations, actions, 1)
     assert estimator.log_prob(observations, actions)[1] == -np.inf
 
 
@@ -167,6 +174,7 @@ def test_a_changed_or_broken_file_is_refused(estimator, tmp_path):
     spoil("estimator.safetensors", lambda b: b[:100])
     spoil("estimator.json", lambda b: b.replace(b'"k": 3', b'"k": 4'))
     spoil("estimator.json", lambda b: b.replace(b'"config"', b'"kon"'))
+    spoil("estimator.json", lambda b: b.replace(b'"version": 2', b'"version": 1'))
     (tmp_path / "estimator.safetensors").unlink()
     with pytest.raises(SupportError, match="unreadable support estimator"):
         SupportEstimator.load(tmp_path)
@@ -193,6 +201,9 @@ def test_bad_input_is_refused_in_one_line(estimator, episodes, make_log):
         estimator.log_prob(np.zeros((2, 4)), np.zeros((3, 2)))
     with pytest.raises(SupportError, match="leave out"):
         estimator.score_leaving_out(*steps(episodes[0]), 6)
+    short = dataclasses.replace(episodes[0], observations=episodes[0].observations[:1], actions=episodes[0].actions[:0])
+    with pytest.raises(SupportError, match="at least 1 step"):
+        SupportEstimator.fit([*episodes, short], SupportConfig())
     broken = make_log(0, 2)
     broken[1].observations[3, 1] = np.nan
     with pytest.raises(SupportError, match="NaN"):

@@ -8,9 +8,9 @@ where P is given (nats) and c is the difference between the best and the worst r
 
 Q     (y - Q_i(s, a))^2 for each critic i, y = r + gamma G_min(s', pi(s')) with the smaller of two target critics (each
       pair in its turn; REDQ, Chen et al. 2021, draws them), and y inside what the rewards seen could ever add up to
-pi    -G(s, pi(s)) / spread of Q + w (a - pi(s))^2, each logged a weighted by exp(t (Q(s, a) - G(s, pi(s))) / c):
-      toward pessimistic value (on a scale of its own, as TD3+BC, Fujimoto and Gu 2021), and toward those logged
-      actions that are worth more (as AWAC, Nair et al. 2020)
+pi    -G(s, pi(s)) / spread of Q + w (a - pi(s))^2, each logged a weighted by exp(t (Q(s, a) - G(s, pi(s))) / c)
+      against the batch's mean: toward pessimistic value (on a scale of its own, as TD3+BC, Fujimoto and Gu 2021), and
+      toward those logged actions that are worth more (as AWAC, Nair et al. 2020)
 
 At first the policy only imitates, so that the penalty finds it near the data. A time-out is bootstrapped, a terminal
 is not. w falls online, where what the policy does is tried and not only guessed.
@@ -72,7 +72,7 @@ class Config:
         behaviour_weight_online: what that weight falls to online.
         behaviour_updates_online: online updates in which it goes about two thirds of that way (count).
         temperature: how strongly that pull prefers logged actions worth more than the policy's own; 0 is cloning.
-        max_weight: the largest weight that one transition may get in it.
+        max_weight: the largest weight that one transition may get in it, against a mean of 1 in its batch.
         exploration_std: standard deviation of exploring actions, as a share of half of each action's range.
         online: whether the behaviour weight falls; an online run sets it.
     """
@@ -221,7 +221,8 @@ class SupportGuard(ActorCritic):
             pessimistic = self.value(observations, proposed) - self._config.penalty_weight * penalties
             worth = self.value(observations, logged).detach()
             weight = (self._config.temperature * (worth - pessimistic.detach())).exp()
-            behaviour = (weight.clamp(max=self._config.max_weight) * apart).mean()
+            # Never below 1: a policy that overrates itself must not lose its hold on the data.
+            behaviour = (weight.clamp(1.0, self._config.max_weight) * apart).mean()
             spread = worth.std(correction=0).clamp(min=SMALLEST_SPREAD)
             loss = self.memory["behaviour_weight"] * behaviour - pessimistic.mean() / spread
         told = {"actor_loss": loss, "behaviour_loss": behaviour, "penalty": penalties.mean()}
