@@ -15,11 +15,8 @@ from benchmarks.support_detection.summary import FIGURES, difference, interval, 
 from offline_to_online.support.estimator import SupportConfig, SupportEstimator
 
 GRID: Mapping[str, Sequence[Any]] = {
-    "k": (1, 5, 10),
-    "action_weight": (1.0, 3.0, 6.0, 12.0),
-    "least_radius": (0.3, 0.5, 0.8),
-    "neighbourhoods": ((10, 50, 250), (50, 250), (20, 100), (10, 50)),
-    "anywhere": (0.03, 0.1, 0.3),
+    "neighbourhoods": ((10, 50, 250), (50, 250), (20, 100), (10, 50), (10,)),
+    "anywhere": (0.01, 0.03, 0.1, 0.3),
     "bandwidth_floor": (0.01, 0.03, 0.1),
 }
 DEFAULT = "defaults"

@@ -22,7 +22,7 @@ from offline_to_online.dataset.files import read_json, replacing, write_json
 from offline_to_online.dataset.spec import Array
 from offline_to_online.errors import ParameterError, SupportError
 from offline_to_online.support.config import SupportConfig
-from offline_to_online.support.logged_rows import TERMS, LoggedRows
+from offline_to_online.support.logged_rows import SCORED, TERMS, LoggedRows
 from offline_to_online.support.surprise import Reference
 
 VERSION = 2  # of the files; 1 knew the distance alone
@@ -35,10 +35,9 @@ RECALL_SAMPLE = 500
 class SupportEstimator:
     """Logged transitions, ready to be asked whether a proposed action is like any of them.
 
-    ``score`` is the sum of three surprises (see ``surprise``), each in nats against clean steps of the log itself: of
-    the distance to the nearest logged transitions, of the behaviour's density of the action given the state, and of
-    that of its commands one by one. The action weighs most in the first and is all that the others are about: a new
-    state alone moves the score little.
+    ``score`` is the sum of two surprises (see ``surprise``), each in nats against clean steps of the log itself: of the
+    behaviour's density of the action given the state, and of that of its commands one by one. Both are about the
+    action: a new state alone moves the score little. How far both lie from anything logged is told beside it.
     """
 
     def __init__(self, rows: LoggedRows, reference: Reference, *, lengths: Array, episodes: tuple[str, ...]) -> None:
@@ -119,29 +118,29 @@ class SupportEstimator:
         Raises:
             SupportError: other sizes than those it was fitted on.
         """
-        return self.terms(observations, actions)["score"]
+        finite, safe = self._judged(observations, actions)
+        asked = self._rows.rarities(*safe)
+        return np.where(finite, self._sum(asked), np.float32(np.inf))
 
     def terms(self, observations: Array, actions: Array) -> dict[str, Array]:
-        """``score`` and what it is made of, each float32 (Q,).
+        """``score``, what it is made of and what is told beside it, each float32 (Q,).
 
-        ``distance``: to the k nearest logged transitions, where 1 is how far these lie from others. ``log_prob``: the
-        behaviour's log p(a | s), nats, over actions in standard deviations; ``log_prob_each``: the sum of those of its
-        commands, each for itself. ``surprise_...`` of each of the three: -log of the share of clean steps at least as
-        far, or as unlikely; their sum is the score. ``state_distance``: of the state alone to the nearest logged ones,
-        in deviations a dimension; it is not part of the score, since a new state is no fault of the action.
+        ``log_prob``: the behaviour's log p(a | s), nats, over actions in standard deviations; ``log_prob_each``: the
+        sum of those of its commands, each for itself. ``distance``: to the k nearest logged transitions, where 1 is about
+        how far these lie from others. ``surprise_...`` of each of the three: -log of the share of clean steps at least
+        as unlikely, or as far; the first two make the score. ``state_distance``: of the state alone to the nearest
+        logged ones, in deviations a dimension.
         """
-        finite = self._rows.finite(observations, actions)
-        safe = [np.where(finite[:, None], part, np.float32(0)) for part in (observations, actions)]
+        finite, safe = self._judged(observations, actions)
         asked = self._rows.asked(*safe)
-        surprises = {name: self._reference.surprise(name, asked[name]) for name in TERMS}
         answers = {
-            "score": surprises["distance"] + surprises["rarity"] + surprises["rarity_each"],
+            "score": self._sum(asked),
             "distance": asked["distance"],
             "log_prob": -asked["rarity"],
             "log_prob_each": -asked["rarity_each"],
-            "surprise_distance": surprises["distance"],
-            "surprise_log_prob": surprises["rarity"],
-            "surprise_log_prob_each": surprises["rarity_each"],
+            "surprise_distance": self._reference.surprise("distance", asked["distance"]),
+            "surprise_log_prob": self._reference.surprise("rarity", asked["rarity"]),
+            "surprise_log_prob_each": self._reference.surprise("rarity_each", asked["rarity_each"]),
             "state_distance": asked["state_distance"],
         }
         worst = {name: np.float32(-np.inf if name.startswith("log_prob") else np.inf) for name in answers}
@@ -149,13 +148,13 @@ class SupportEstimator:
 
     def distance(self, observations: Array, actions: Array) -> Array:
         """Distance to the logged transitions in units of their own spacing, float32 (Q,); see ``terms``."""
-        finite = self._rows.finite(observations, actions)
-        safe = [np.where(finite[:, None], part, np.float32(0)) for part in (observations, actions)]
+        finite, safe = self._judged(observations, actions)
         return np.where(finite, self._rows.distance(self._rows.space.joint(*safe)), np.float32(np.inf))
 
     def log_prob(self, observations: Array, actions: Array) -> Array:
         """Behaviour log-density log p(a | s), float32 (Q,), nats; see ``terms``."""
-        return self.terms(observations, actions)["log_prob"]
+        finite, safe = self._judged(observations, actions)
+        return np.where(finite, -self._rows.rarities(*safe)["rarity"], np.float32(-np.inf))
 
     def features(self, observations: Array, actions: Array) -> Array:
         """The whitened, weighted rows (Q, O + A) whose Euclidean neighbours the distance is to.
@@ -268,6 +267,18 @@ class SupportEstimator:
             return loaded
         except (OSError, SafetensorError, KeyError, TypeError, ParameterError) as error:
             raise _broken(folder, f"{type(error).__name__}: {error}") from error
+
+    def _judged(self, observations: Array, actions: Array) -> tuple[Array, tuple[Array, Array]]:
+        """Which queries are finite, bool (Q,), and the queries with zeros in place of the others."""
+        finite = self._rows.finite(observations, actions)
+        if finite.all():
+            return finite, (observations, actions)
+        kept = finite[:, None]
+        return finite, (np.where(kept, observations, np.float32(0)), np.where(kept, actions, np.float32(0)))
+
+    def _sum(self, asked: Mapping[str, Array]) -> Array:
+        total: Array = np.sum([self._reference.surprise(name, asked[name]) for name in SCORED], axis=0)
+        return total
 
     def _bytes(self) -> bytes:
         reference = {f"reference.{name}": values for name, values in self._reference.values.items()}

@@ -18,13 +18,14 @@ from offline_to_online.support.growing import GrowingRows
 from offline_to_online.support.index import IndexConfig
 from offline_to_online.support.neighbours import Neighbours, Whitening, compressed
 
-TERMS = ("distance", "rarity", "rarity_each")
+SCORED = ("rarity", "rarity_each")
 """What the score is made of, larger is stranger.
 
 ``rarity`` is minus the log-density of the action given the state; ``rarity_each`` minus the sum of those of its
 commands, each for itself.
 """
 
+TERMS = ("distance", *SCORED)
 FARTHEST = 10.0  # deviations of an action beyond which no density needs to tell two apart
 RADIUS_SAMPLE = 10_000  # transitions among which a radius is measured: a million need not all meet each other
 MARGINAL_SAMPLE = 1000
@@ -175,15 +176,17 @@ class LoggedRows:
 
     def asked(self, observations: Array, actions: Array) -> dict[str, Array]:
         """``TERMS`` and ``state_distance``, float32 (Q,) each, of finite queries."""
+        return self.rarities(observations, actions) | {
+            "distance": self.distance(self.space.joint(observations, actions))
+        }
+
+    def rarities(self, observations: Array, actions: Array) -> dict[str, Array]:
+        """``SCORED`` and ``state_distance``, float32 (Q,) each, of finite queries: one search, by the state alone."""
         states, commands = self.space.states(observations), self.space.commands(actions)
         far, rows = self._states.nearest(states, max(self._sizes))
         joint, each = self._log_densities(states, commands, rows)
-        return {
-            "distance": self.distance(self.space.joined(states, commands)),
-            "rarity": -joint,
-            "rarity_each": -each,
-            "state_distance": far[:, min(self.config.k, far.shape[1]) - 1] / np.float32(np.sqrt(self.space.width)),
-        }
+        away = far[:, min(self.config.k, far.shape[1]) - 1] / np.float32(np.sqrt(self.space.width))
+        return {"rarity": -joint, "rarity_each": -each, "state_distance": away}
 
     def distance(self, joint: Array) -> Array:
         """Of joint rows (Q, O + A) to the k-th nearest, over the mean radius of the k, float32 (Q,)."""

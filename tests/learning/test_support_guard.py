@@ -184,11 +184,11 @@ def test_the_behaviour_weight_falls_online_alone_and_is_part_of_the_state() -> N
     )
     for batch in batches(5):
         offline.update(batch)
-    assert float(offline.state()["memory.behaviour_weight"]) == 1.0
+    assert float(offline.state()["memory.behaviour_weight"]) == 3.0
     online.restore(offline.state())
     for batch in batches(10):
         online.update(batch)
-    assert float(online.state()["memory.behaviour_weight"]) == pytest.approx(0.3 + 0.7 * 0.9**10)
+    assert float(online.state()["memory.behaviour_weight"]) == pytest.approx(1.0 + 2.0 * 0.9**10)
 
 
 def test_the_critics_disagree_more_where_nothing_was_logged() -> None:

@@ -68,7 +68,7 @@ def test_it_learns_on_with_the_penalty_and_relies_less_on_the_log(run: Any) -> N
     generator = torch.Generator().manual_seed(0)
     curve = train(learner, source, updates=10, batch_size=batch_size, generator=generator)
     assert curve[-1]["penalty"] >= 0
-    assert float(learner.state()["memory.behaviour_weight"]) == pytest.approx(0.3 + 0.7 * 0.8**10)
+    assert float(learner.state()["memory.behaviour_weight"]) == pytest.approx(1.0 + 2.0 * 0.8**10)
 
 
 def test_a_penalty_that_was_not_handed_off_is_one_error(run: Any) -> None:

@@ -81,15 +81,32 @@ def test_every_row_knows_its_episode(estimator, episodes):
         assert (estimator.actions[estimator.episode_of == index] == episode.actions).all()
 
 
-def test_the_score_is_the_sum_of_three_surprises(estimator, episodes):
-    """All in nats, all at least zero, each the larger the stranger its own term."""
+def test_the_score_is_the_sum_of_two_surprises(estimator, episodes):
+    """All in nats, all at least zero, each the larger the stranger its own term; asked alone it is the same."""
     terms = estimator.terms(*steps(episodes[1]))
-    parts = {name: terms[f"surprise_{name}"] for name in ("distance", "log_prob", "log_prob_each")}
-    np.testing.assert_allclose(terms["score"], sum(parts.values()), rtol=1e-6)
-    for name, surprise in parts.items():
+    np.testing.assert_allclose(terms["score"], terms["surprise_log_prob"] + terms["surprise_log_prob_each"], rtol=1e-6)
+    assert (terms["score"] == estimator.score(*steps(episodes[1]))).all()
+    assert (terms["log_prob"] == estimator.log_prob(*steps(episodes[1]))).all()
+    assert (terms["distance"] == estimator.distance(*steps(episodes[1]))).all()
+    for name in ("distance", "log_prob", "log_prob_each"):
+        surprise = terms[f"surprise_{name}"]
         assert surprise.min() >= 0
         order = np.argsort(terms[name] if name == "distance" else -terms[name])
         assert (np.diff(surprise[order]) >= 0).all()
+
+
+def test_a_new_state_alone_is_no_alarm(make_log):
+    """The usual action in a state that nobody logged: far, and hardly more surprising than before."""
+    log = make_log(0, 40)
+    estimator = SupportEstimator.fit(log, SupportConfig(k=3))
+    observations, actions = steps(make_log(8, 1, steps=60)[0])
+    moved = observations.copy()
+    moved[:, 3] += 5.0  # a sensor that no action depends on
+    here, there = estimator.terms(observations, actions), estimator.terms(moved, actions)
+    assert np.median(there["state_distance"]) > 3 * np.median(here["state_distance"])
+    assert np.median(there["score"]) < np.median(here["score"]) + 2
+    opposite = estimator.score(observations, -np.sign(actions))
+    assert np.median(opposite) > np.median(there["score"]) + 5
 
 
 def test_a_dense_part_of_the_log_makes_the_same_way_farther(episode_of):

@@ -8,9 +8,9 @@ where P is given (nats) and c is the difference between the best and the worst r
 
 Q     (y - Q_i(s, a))^2 for each critic i, y = r + gamma G_min(s', pi(s')) with the smaller of two target critics (each
       pair in its turn; REDQ, Chen et al. 2021, draws them), and y inside what the rewards seen could ever add up to
-pi    -G(s, pi(s)) / spread of Q + w (a - pi(s))^2, each logged a weighted by exp(t (Q(s, a) - G(s, pi(s))) / c)
-      against the batch's mean: toward pessimistic value (on a scale of its own, as TD3+BC, Fujimoto and Gu 2021), and
-      toward those logged actions that are worth more (as AWAC, Nair et al. 2020)
+pi    -G(s, pi(s)) / spread of Q + w (a - pi(s))^2, each logged a weighted by exp(t (Q(s, a) - G(s, pi(s))) / c),
+      clipped: toward pessimistic value (on a scale of its own, as TD3+BC, Fujimoto and Gu 2021), and toward logged
+      actions, above all those that are worth more (as AWAC, Nair et al. 2020)
 
 At first the policy only imitates, so that the penalty finds it near the data. A time-out is bootstrapped, a terminal
 is not. w falls online, where what the policy does is tried and not only guessed.
@@ -72,15 +72,15 @@ class Config:
         behaviour_weight_online: what that weight falls to online.
         behaviour_updates_online: online updates in which it goes about two thirds of that way (count).
         temperature: how strongly that pull prefers logged actions worth more than the policy's own; 0 is cloning.
-        max_weight: the largest weight that one transition may get in it, against a mean of 1 in its batch.
+        max_weight: the largest weight that one transition may get in it, at least 1, which is the smallest.
         exploration_std: standard deviation of exploring actions, as a share of half of each action's range.
         online: whether the behaviour weight falls; an online run sets it.
     """
 
-    updates: int = 8000
+    updates: int = 5000
     batch_size: int = 256
-    actor_learning_rate: float = 3e-4
-    critic_learning_rate: float = 3e-4
+    actor_learning_rate: float = 1e-3
+    critic_learning_rate: float = 1e-3
     average_decay: float = 0.999
     hidden_units: tuple[int, ...] = (256, 256)
     critics: int = 4
@@ -88,9 +88,9 @@ class Config:
     tau: float = 0.01
     actor_every: int = 2
     cloning_updates: int = 1500
-    penalty_weight: float = 1.0
-    behaviour_weight: float = 1.0
-    behaviour_weight_online: float = 0.3
+    penalty_weight: float = 0.1
+    behaviour_weight: float = 3.0
+    behaviour_weight_online: float = 1.0
     behaviour_updates_online: int = 2000
     temperature: float = 3.0
     max_weight: float = 10.0
@@ -118,7 +118,7 @@ class Config:
             behaviour_weight_online=weight,
             behaviour_updates_online=count,
             temperature=(0.0, 1e3),
-            max_weight=(1e-3, 1e6),
+            max_weight=(1.0, 1e6),
             exploration_std=(0.0, 1.0),
         )
 
