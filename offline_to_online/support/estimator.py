@@ -126,10 +126,10 @@ class SupportEstimator:
         """``score``, what it is made of and what is told beside it, each float32 (Q,).
 
         ``log_prob``: the behaviour's log p(a | s), nats, over actions in standard deviations; ``log_prob_each``: the
-        sum of those of its commands, each for itself. ``distance``: to the k nearest logged transitions, where 1 is about
-        how far these lie from others. ``surprise_...`` of each of the three: -log of the share of clean steps at least
-        as unlikely, or as far; the first two make the score. ``state_distance``: of the state alone to the nearest
-        logged ones, in deviations a dimension.
+        sum of those of its commands, each for itself. ``distance``: to the k nearest logged transitions, where 1 is
+        about how far these lie from others. ``surprise_...`` of each of the three: -log of the share of clean steps at
+        least as unlikely, or as far; the first two make the score. ``state_distance``: of the state alone to the
+        nearest logged ones, in deviations a dimension.
         """
         finite, safe = self._judged(observations, actions)
         asked = self._rows.asked(*safe)

@@ -159,16 +159,21 @@ def test_the_policy_moves_at_every_second_update() -> None:
 
 
 def test_the_pull_toward_the_data_is_toward_its_better_actions() -> None:
-    """Of two logged actions in one state, the one that is worth more, at whatever share it was logged."""
+    """Of two logged actions in one state, the rarer one that is worth more; with temperature 0, the more frequent."""
     rng, source = np.random.default_rng(0), Replay(OBSERVATION.size, ACTION.size)
     for _ in range(60):
         good = rng.random(20) < 0.3
         actions = ACTION.low + np.where(good, 0.7, 0.3)[:, None] * (ACTION.high - ACTION.low)
         source.append(made_episode(observations=np.zeros((21, 3)), actions=actions, rewards=good, terminated=False))
-    made = guard(always(0.0), gamma=0.0, behaviour_weight=100.0, average_decay=0.9, **QUICK)
-    train(made, source, updates=400, batch_size=64, generator=torch.Generator().manual_seed(0))
-    share = (made.act(np.zeros((1, 3), dtype=np.float32)) - ACTION.low) / (ACTION.high - ACTION.low)
-    assert share.mean() > 0.6
+    shares = {}
+    for temperature in (0.0, 6.0):
+        made = guard(
+            always(0.0), gamma=0.0, behaviour_weight=100.0, average_decay=0.9, temperature=temperature, **QUICK
+        )
+        train(made, source, updates=400, batch_size=64, generator=torch.Generator().manual_seed(0))
+        act = made.act(np.zeros((1, 3), dtype=np.float32))
+        shares[temperature] = ((act - ACTION.low) / (ACTION.high - ACTION.low)).mean()
+    assert shares[0.0] < 0.46 < 0.5 < shares[6.0]
 
 
 def test_the_behaviour_weight_falls_online_alone_and_is_part_of_the_state() -> None:
