@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from benchmarks import support_tables
 from benchmarks.demo_seeds import markdown
 from offline_to_online.plugins import available, module_for
 
@@ -115,3 +116,9 @@ def test_the_lock_is_what_is_installed() -> None:
         name, _, wanted = line.partition("==")
         assert version(name) == wanted, f"{name}: the lock says {wanted}; run `make install`"
     assert version("torch").split("+")[0] == "2.13.0"
+
+
+@pytest.mark.parametrize("name", support_tables.BENCHMARKS)
+def test_the_tables_of_the_support_audit_are_the_saved_results(name: str) -> None:
+    """docs/support.md says what benchmarks/results holds, failed claims included."""
+    assert support_tables.table(name) in (ROOT / "docs/support.md").read_text(encoding="utf-8")

@@ -7,11 +7,18 @@ import numpy as np
 from offline_to_online.dataset.spec import Array
 
 
+LARGE = 65_536  # rows from which on moving a block takes longer than a robot should wait
+ROOM = 16  # one row in so many is spare then
+
+
 class GrowingRows:
-    """Rows (N, ...) in a block that doubles when it is full."""
+    """Rows (N, ...) in a block that doubles when it is full; a large one has room to begin with."""
 
     def __init__(self, rows: Array) -> None:
         self._block, self._count = rows, len(rows)
+        if len(rows) >= LARGE:
+            self._block = np.empty((len(rows) + len(rows) // ROOM, *rows.shape[1:]), dtype=rows.dtype)
+            self._block[: len(rows)] = rows
 
     @property
     def rows(self) -> Array:
