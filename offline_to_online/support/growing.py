@@ -6,7 +6,6 @@ import numpy as np
 
 from offline_to_online.dataset.spec import Array
 
-
 LARGE = 65_536  # rows from which on moving a block takes longer than a robot should wait
 ROOM = 16  # one row in so many is spare then
 

@@ -46,7 +46,7 @@ def log(seed: int, count: int, steps: int = 12) -> list[Episode]:
     return [episode_from(rng, steps) for _ in range(count)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_log() -> Callable[..., list[Episode]]:
     """``make_log(seed, count, steps=12)``."""
     return log

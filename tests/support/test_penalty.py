@@ -18,10 +18,9 @@ SMALL = BehaviourConfig(hidden=24, components=3, updates=400, batch_size=128, le
 
 
 @pytest.fixture(scope="module")
-def episodes():
-    from conftest import log
-
-    return log(0, 40)
+def episodes(make_log):
+    """Forty of the same behaviour."""
+    return make_log(0, 40)
 
 
 @pytest.fixture(scope="module")
