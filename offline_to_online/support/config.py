@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Literal
 
 from offline_to_online.errors import ParameterError
 from offline_to_online.support.index import IndexConfig
@@ -14,6 +15,8 @@ class SupportConfig:
     """Settings of the estimator, the same for every robot. ``benchmarks.support_detection --choose`` shows the choice.
 
     Attributes:
+        score: what the thresholds are set on: ``action``, how surprising the action is given the state (sees most
+            faults), or ``distance``, how far state and action lie from anything logged (lets a policy explore).
         k: the distance is that to the k-th nearest logged transition (count).
         action_weight: in it the whole action counts so many times the whole observation, however many
             dimensions either has (factor).
@@ -25,6 +28,7 @@ class SupportConfig:
         index: how neighbours are looked up.
     """
 
+    score: Literal["action", "distance"] = "action"
     k: int = 5
     action_weight: float = 3.0
     least_radius: float = 0.3
@@ -34,6 +38,8 @@ class SupportConfig:
     index: IndexConfig = field(default_factory=IndexConfig)
 
     def __post_init__(self) -> None:
+        if self.score not in ("action", "distance"):
+            raise ParameterError(f"score = {self.score!r}", where="support.score", limit="action or distance")
         for name, low, high in (
             ("k", 1, math.inf),
             ("action_weight", 0, math.inf),

@@ -37,7 +37,8 @@ class SupportEstimator:
 
     ``score`` is the sum of two surprises (see ``surprise``), each in nats against clean steps of the log itself: of the
     behaviour's density of the action given the state, and of that of its commands one by one. Both are about the
-    action: a new state alone moves the score little. How far both lie from anything logged is told beside it.
+    action: a new state alone moves the score little. How far both lie from anything logged is told beside it, or is the
+    score where ``config.score`` says so.
     """
 
     def __init__(self, rows: LoggedRows, reference: Reference, *, lengths: Array, episodes: tuple[str, ...]) -> None:
@@ -119,7 +120,10 @@ class SupportEstimator:
             SupportError: other sizes than those it was fitted on.
         """
         finite, safe = self._judged(observations, actions)
-        asked = self._rows.rarities(*safe)
+        if self.config.score == "distance":
+            asked = {"distance": self._rows.distance(self._rows.space.joint(*safe))}
+        else:
+            asked = self._rows.rarities(*safe)
         return np.where(finite, self._sum(asked), np.float32(np.inf))
 
     def terms(self, observations: Array, actions: Array) -> dict[str, Array]:
@@ -128,8 +132,8 @@ class SupportEstimator:
         ``log_prob``: the behaviour's log p(a | s), nats, over actions in standard deviations; ``log_prob_each``: the
         sum of those of its commands, each for itself. ``distance``: to the k nearest logged transitions, where 1 is
         about how far these lie from others. ``surprise_...`` of each of the three: -log of the share of clean steps at
-        least as unlikely, or as far; the first two make the score. ``state_distance``: of the state alone to the
-        nearest logged ones, in deviations a dimension.
+        least as unlikely, or as far; those of both log_probs make the score ``action``. ``state_distance``: of the
+        state alone to the nearest logged ones, in deviations a dimension.
         """
         finite, safe = self._judged(observations, actions)
         asked = self._rows.asked(*safe)
@@ -277,7 +281,9 @@ class SupportEstimator:
         return finite, (np.where(kept, observations, np.float32(0)), np.where(kept, actions, np.float32(0)))
 
     def _sum(self, asked: Mapping[str, Array]) -> Array:
-        total: Array = np.sum([self._reference.surprise(name, asked[name]) for name in SCORED], axis=0)
+        total: Array = np.sum(
+            [self._reference.surprise(name, asked[name]) for name in SCORED[self.config.score]], axis=0
+        )
         return total
 
     def _bytes(self) -> bytes:

@@ -18,14 +18,14 @@ from offline_to_online.support.growing import GrowingRows
 from offline_to_online.support.index import IndexConfig
 from offline_to_online.support.neighbours import Neighbours, Whitening, compressed
 
-SCORED = ("rarity", "rarity_each")
-"""What the score is made of, larger is stranger.
+SCORED = {"action": ("rarity", "rarity_each"), "distance": ("distance",)}
+"""What either score is made of, larger is stranger.
 
 ``rarity`` is minus the log-density of the action given the state; ``rarity_each`` minus the sum of those of its
 commands, each for itself.
 """
 
-TERMS = ("distance", *SCORED)
+TERMS = ("distance", "rarity", "rarity_each")
 FARTHEST = 10.0  # deviations of an action beyond which no density needs to tell two apart
 RADIUS_SAMPLE = 10_000  # transitions among which a radius is measured: a million need not all meet each other
 MARGINAL_SAMPLE = 1000
@@ -181,7 +181,7 @@ class LoggedRows:
         }
 
     def rarities(self, observations: Array, actions: Array) -> dict[str, Array]:
-        """``SCORED`` and ``state_distance``, float32 (Q,) each, of finite queries: one search, by the state alone."""
+        """Both rarities and ``state_distance``, float32 (Q,) each, of finite queries: one search, by state alone."""
         states, commands = self.space.states(observations), self.space.commands(actions)
         far, rows = self._states.nearest(states, max(self._sizes))
         joint, each = self._log_densities(states, commands, rows)

@@ -95,6 +95,22 @@ def test_the_score_is_the_sum_of_two_surprises(estimator, episodes):
         assert (np.diff(surprise[order]) >= 0).all()
 
 
+def test_the_distance_may_be_the_score(episodes):
+    """By one setting; without radii it orders queries as the plain distance does, and changes nothing else."""
+    config = SupportConfig(score="distance", least_radius=1.0, k=3, neighbourhoods=(5,))
+    estimator = SupportEstimator.fit(episodes, config)
+    action = SupportEstimator.fit(episodes, dataclasses.replace(config, score="action"))
+    query = steps(episodes[1])[0], -steps(episodes[1])[1]
+    terms = estimator.terms(*query)
+    assert (terms["score"] == terms["surprise_distance"]).all()
+    assert (terms["score"] == estimator.score(*query)).all()
+    plain = estimator.nearest(*query, 3)[0][:, -1]
+    assert (np.diff(terms["distance"][np.argsort(plain)]) >= 0).all()
+    assert (terms["surprise_log_prob"] == action.terms(*query)["surprise_log_prob"]).all()
+    with pytest.raises(ParameterError, match=r"support\.score"):
+        SupportConfig(score="both")  # type: ignore[arg-type]
+
+
 def test_a_new_state_alone_is_no_alarm(make_log):
     """The usual action in a state that nobody logged: far, and hardly more surprising than before."""
     log = make_log(0, 40)
