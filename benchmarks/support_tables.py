@@ -41,7 +41,10 @@ def marks(name: str) -> tuple[str, str]:
 
 def table(name: str) -> str:
     """The Markdown of one benchmark: what was measured, at which commit, with which seeds."""
-    content = json.loads((RESULTS / f"support_{name}.json").read_text(encoding="utf-8"))
+    path = RESULTS / f"support_{name}.json"
+    if not path.exists():
+        return "Not run at this version."
+    content = json.loads(path.read_text(encoding="utf-8"))
     rows = detection(content["rows"]) if name == "detection" else claimed(content["claims"])
     seeds = ", ".join(map(str, content["seeds"]))
     return f"{rows}\n\nCommit {content['commit'][:7]}, seeds {seeds}."
