@@ -29,6 +29,7 @@ from offline_to_online.online.finish import close, finish
 from offline_to_online.online.registry import demand_server
 from offline_to_online.online.robot_lock import demand_free, robot_held
 from offline_to_online.online.run import OnlineRun
+from offline_to_online.online.screen import screen
 from offline_to_online.online.update import update
 from offline_to_online.params import load_params
 from offline_to_online.report.online_page import write_online_report
@@ -53,6 +54,12 @@ def safety_task(folder: Path, number: int) -> bool:
 def update_task(folder: Path, number: int) -> bool:
     """Make a candidate; whether there is one."""
     return bool(update(OnlineRun(folder), number)["candidate"])
+
+
+@task(name="screen", cache_policy=NO_CACHE, retries=0)
+def screen_task(folder: Path, number: int) -> bool:
+    """Whether the candidate may touch the robot, by the log alone."""
+    return bool(screen(OnlineRun(folder), number)["passed"])
 
 
 @task(name="certify", cache_policy=NO_CACHE, retries=0)
@@ -88,7 +95,9 @@ def finetune(run: str = "", new: bool = False) -> dict[str, Any]:
     params = load_params()
     name = choose_name(ONLINE_RUNS, name=run, new=new)
     with robot_held(LOCKS, robot_of(ONLINE_RUNS, name, HANDOFF, params.robot), name):
-        opened = begin(ONLINE_RUNS, name, HANDOFF, params.online, seed=params.seed, jobs=params.jobs)
+        opened = begin(
+            ONLINE_RUNS, name, HANDOFF, params.online, seed=params.seed, jobs=params.jobs, device=params.device
+        )
         open_registry(opened)
         name_flow_run(name)
         close_crashed(opened.folder)
@@ -101,7 +110,7 @@ def rounds(folder: Path) -> dict[str, Any]:
     while (number := OnlineRun(folder).next_round()) is not None:
         collect_task(folder, number)
         safe = safety_task(folder, number)
-        if safe and update_task(folder, number):
+        if safe and update_task(folder, number) and screen_task(folder, number):
             certify_task(folder, number)
         if safe:
             decide_task(folder, number)

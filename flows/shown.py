@@ -16,7 +16,7 @@ from prefect.states import Crashed
 
 from offline_to_online.dataset.files import read_json, write_json
 from offline_to_online.online.registry import demand_server
-from offline_to_online.online.run import CERTIFY, DECISION, SAFETY, OnlineRun
+from offline_to_online.online.run import CERTIFY, DECISION, SAFETY, SCREEN, OnlineRun
 
 FLOW_RUN_FILE = "prefect.json"
 
@@ -61,7 +61,7 @@ def show_verdicts(run: OnlineRun, number: int) -> None:
 def verdict_rows(run: OnlineRun, number: int) -> list[dict[str, Any]]:
     """One row per rule: gate, rule, whether it passed, measured, limit, unit and reason."""
     rows = []
-    for phase, gate in ((SAFETY, "safety"), (CERTIFY, "acceptance")):
+    for phase, gate in ((SAFETY, "safety"), (SCREEN, "screen"), (CERTIFY, "acceptance")):
         for verdict in (run.result(number, phase) or {"verdicts": []})["verdicts"]:
             order = ("rule", "passed", "measured", "limit", "unit", "reason")
             rows.append({"gate": gate, **{key: verdict[key] for key in order}})

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -88,6 +88,7 @@ class Params:
     seed: int
     jobs: int
     robot: str
+    device: Literal["cpu", "cuda"] = "cpu"
     dataset: DatasetParams
     collect: CollectParams
     support: SupportConfig

@@ -16,9 +16,9 @@ import torch
 from offline_to_online.dataset.files import read_json, write_json
 from offline_to_online.dataset.store import load_episodes
 from offline_to_online.errors import one_line
-from offline_to_online.learning.learner import Normaliser, needs_penalty, save_state
-from offline_to_online.learning.replay import Replay
-from offline_to_online.learning.training import require_rewards, train
+from offline_to_online.learning.learner import Normaliser, needs_data, needs_penalty, save_state
+from offline_to_online.learning.replay import replay_for
+from offline_to_online.learning.training import require_device, require_rewards, train
 from offline_to_online.params import BEHAVIOUR, ESTIMATOR, load_params, robot_of
 from offline_to_online.plugins import module_for
 from offline_to_online.progress import progress
@@ -35,29 +35,29 @@ def main() -> None:
     config, folder = params.algorithm_config(name), Path("models") / name
     algorithm = module_for("algorithms", params.policies[name].algorithm)
     require_rewards(read_json(Path("data/episodes/schema.json"))["reward_source"], algorithm, policy=name)
-    module = robot_of(params)
+    module, device = robot_of(params), require_device(params.device, where="params.yaml device")
     penalty = SupportPenalty.load(Path(BEHAVIOUR)) if needs_penalty(algorithm) else None
     episodes = load_episodes(Path("data/episodes"), "train")
+    replay = replay_for(config, module.SPEC.observation.size, module.SPEC.action.size, device=device)
+    replay.extend(episodes)
     learner = algorithm.make(
         config,
         observation=module.SPEC.observation,
         action=module.SPEC.action,
         normaliser=Normaliser.from_episodes(episodes),
         seed=params.seed,
-        **({"penalty": penalty} if penalty else {}),
+        device=device,
+        **({"penalty": penalty} if penalty else {}) | ({"data": replay} if needs_data(algorithm) else {}),
     )
-    replay = Replay(module.SPEC.observation.size, module.SPEC.action.size)
-    replay.extend(episodes)
     with progress(f"training {name}") as tell:
         curve = train(
             learner,
             replay,
             updates=config.updates,
             batch_size=config.batch_size,
-            generator=torch.Generator().manual_seed(params.seed),
+            generator=torch.Generator(device).manual_seed(params.seed),
             progress=tell,
         )
-    folder.mkdir(parents=True, exist_ok=True)
     learner.export(folder / "policy.safetensors")
     save_state(folder / "learner.safetensors", learner.state())
     card = {"algorithm": params.policies[name].algorithm, "config": asdict(config), "seed": params.seed}

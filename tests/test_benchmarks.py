@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -22,12 +23,15 @@ from benchmarks import (
     support_speed,
     support_speed_tasks,
 )
+from benchmarks.learning_speed import __main__ as learning_speed
+from benchmarks.learning_speed import bounds, contenders, graphics, made_up, peers, summary, timing
 from benchmarks.support_data import Log, unnamed
 from benchmarks.support_detection import __main__ as support_detection
 from offline_to_online.dataset.episode import Episode
 from offline_to_online.dataset.spec import Array
 from offline_to_online.online.evidence import RolloutEvidence
 from offline_to_online.online.gating import rules
+from offline_to_online.plugins import available, module_for
 
 ROW: dict[str, Any] = {
     "seed": 7, "bc": 0.5, "iql": 0.9, "chosen": "iql", "p_value": 1e-6, "baseline_success": 0.4,
@@ -297,3 +301,139 @@ def test_the_quick_detection_needs_no_data_and_tells_everybody_apart(
     assert [one["claim"].partition(":")[0] for one in left["claims"][:-1]] == ["fetch"]
     again = support_detection.run([support_detection.Data.of(log)], (1, 2), 60, 1)
     assert support_detection.Measured(again).rows() == left["rows"]
+
+
+def test_the_quick_learning_speed_measures_every_side_and_claims_what_was_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two algorithms: all sides of each, what more data costs, and no claim about a GPU where there is none."""
+    monkeypatch.setattr(results_file, "RESULTS", tmp_path)
+    monkeypatch.setattr(learning_speed, "available", lambda kind: ["bc", "support_guard"])
+    monkeypatch.setattr(graphics.torch.cuda, "is_available", lambda: False)
+    learning_speed.main(["--quick"])
+    assert "GPU: not measured, torch finds no GPU" in capsys.readouterr().out
+    left = json.loads((tmp_path / "learning_speed_quick.json").read_text())
+    speed = {row["algorithm"]: row for row in left["rows"] if row["part"] == "speed"}
+    assert set(speed["bc"]["updates_per_s"]) == {"ours, 1", "d3rlpy, 1", "bare torch, 1", "products, 1"}
+    assert set(speed["support_guard"]["updates_per_s"]) == {"ours, 1", "products, 1"}
+    assert [row["transitions"] for row in left["rows"] if row["part"] == "replay"] == [2000, 10_000]
+    assert [row["episodes"] for row in left["rows"] if row["part"] == "online episode"] == [2, 20]
+    assert len(left["claims"]) == 5
+    assert not any("GPU" in one["claim"] for one in left["claims"])
+
+
+@pytest.mark.parametrize("name", sorted(peers.PEERS))
+def test_d3rlpy_is_measured_with_our_settings(name: str) -> None:
+    """But for the optimisers, which are d3rlpy's own, its configuration is the one that ours is built from."""
+    config = contenders.measured_config(name)
+    theirs, ours = peers.peer_config(name, config), module_for("algorithms", name)._parts(config).settings
+    of_optimisers = [each for each in vars(ours) if each.endswith("optim_factory")]
+    assert of_optimisers
+    assert {k: v for k, v in vars(theirs).items() if k not in of_optimisers} == {
+        k: v for k, v in vars(ours).items() if k not in of_optimisers
+    }
+    assert theirs.batch_size == 256
+    assert all(type(getattr(theirs, each)).__module__.startswith("d3rlpy.") for each in of_optimisers)
+
+
+def test_every_algorithm_has_its_products_counted() -> None:
+    """Behaviour cloning by hand: 3 products forward, 3 for the weights, 2 for the inputs of the upper layers."""
+    assert set(available("algorithms")) <= set(bounds.BOUNDS)
+    counted = bounds.bc(contenders.measured_config("bc"), 39, 28)
+    layers, upper = 39 * 256 + 256 * 256 + 256 * 28, 256 * 256 + 256 * 28
+    assert sum(each.operations for each in counted) == 2 * 256 * (2 * layers + upper)
+
+
+def test_a_guard_without_its_actor_needs_fewer_products() -> None:
+    """The policy's products count by how often it moves, the critics' by how many there are."""
+    config = contenders.measured_config("support_guard")
+
+    def operations(**changes: int) -> float:
+        counted = bounds.support_guard(dataclasses.replace(config, **changes), 39, 28)
+        return sum(each.operations for each in counted)
+
+    critic = 67 * 256 + 256 * 256 + 256
+    more = operations(critics=5, actor_every=10**6) - operations(critics=4, actor_every=10**6)
+    assert more == pytest.approx(2 * 256 * (2 * critic + 256 * 256 + 256), rel=1e-3)
+    assert operations(actor_every=1) - operations(actor_every=2) == pytest.approx(
+        operations(actor_every=2) - operations(actor_every=10**6), rel=1e-4
+    )
+
+
+def test_the_products_of_a_late_policy_are_multiplied_only_at_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four updates from the second on: one product at each, another at every third."""
+    done: list[int] = []
+    monkeypatch.setattr(bounds, "_quickest", lambda product, generator: lambda: done.append(product.rows))
+    products = bounds.Products([bounds.Product(1, 1, 1), bounds.Product(3, 1, 1, every=3)])
+    products.run(1)
+    done.clear()
+    products.run(4)
+    assert done == [1, 1, 1, 3, 1]
+
+
+def test_blocks_take_turns_and_last_as_long_as_asked() -> None:
+    """Every other round begins with the other side; a block has an even number of updates, about a second of them."""
+    order, counts = list[str](), list[int]()
+
+    def side(name: str, seconds: float) -> timing.Run:
+        def run(updates: int) -> float:
+            order.append(name)
+            counts.append(updates)
+            return seconds * updates
+
+        return run
+
+    runs = {timing.Side("a", 1): side("a", 0.01), timing.Side("b", 1): side("b", 0.9)}
+    taken = timing.take_turns(runs, rounds=3, seconds=1.0)
+    assert order[-6:] == ["a", "b", "b", "a", "a", "b"]
+    assert counts[-6:] == [100, 2, 2, 100, 100, 2]
+    assert taken[timing.Side("b", 1)] == pytest.approx([0.9] * 3)
+
+
+def test_a_ratio_is_of_blocks_of_one_round() -> None:
+    """A machine that slows down for both changes no ratio; the interval leaves out one of nine at either end."""
+    found = timing.ratio([2.0, 20.0, 200.0], [1.0, 10.0, 100.0])
+    assert (found.median, found.low, found.high) == (2.0, 2.0, 2.0)
+    nine = timing.Interval.of([9.0, 1.0, 5.0, 2.0, 8.0, 3.0, 7.0, 4.0, 6.0])
+    assert (nine.median, nine.low, nine.high) == (5.0, 2.0, 8.0)
+
+
+def test_an_algorithm_that_is_too_slow_says_so() -> None:
+    """d3rlpy counts by its better number of threads, and each figure has a limit of its own."""
+
+    def speed(name: str, ours: float, *theirs: float, products: float = 1.0) -> dict[str, Any]:
+        taken = {timing.Side("ours", 1): [ours], timing.Side("products", 1): [products]}
+        taken |= {timing.Side("d3rlpy", i + 1): [seconds] for i, seconds in enumerate(theirs)}
+        return summary.speed_row(name, taken)
+
+    same = timing.Interval.of([1.0])
+    replay = {"part": "replay", "algorithm": "bc", "transitions": 10, "update_over_smallest": same}
+    online = {"part": "online episode", "algorithm": "bc", "episodes": 1, "over_smallest": same}
+    fast = [speed("bc", 1, 3, 2), speed("iql", 4, 5), speed("td3_bc", 1, 1), speed("support_guard", 2)]
+    assert [one["holds"] for one in summary.claims([*fast, replay, online])] == [True] * 6
+    slow = [speed("bc", 1, 3, 1.9), speed("iql", 4, 4.9), speed("td3_bc", 1, 0.9), speed("support_guard", 2.1)]
+    more = {**replay, "update_over_smallest": timing.Interval.of([1.2])}
+    later = {**online, "over_smallest": timing.Interval.of([1.2])}
+    assert [one["holds"] for one in summary.claims([*slow, replay, more, online, later])] == [False] * 6
+
+
+def test_a_gpu_is_claimed_only_where_it_was_measured() -> None:
+    """IQL and Support Guard beside d3rlpy's fit, the guard's own rate, and several seeds over one."""
+    same = {"part": "replay", "algorithm": "bc", "transitions": 10, "update_over_smallest": timing.Interval.of([1.0])}
+    online = {"part": "online episode", "algorithm": "bc", "episodes": 1, "over_smallest": timing.Interval.of([1.0])}
+    cpu = summary.speed_row("td3_bc", {timing.Side(name, 1): [1.0] for name in ("ours", "d3rlpy")})
+    gpu = [
+        {"part": "gpu", "measured": True, "algorithm": name, "beside": "iql", "ours_per_s": 1852.0, "ratio": five}
+        for name, five in (("iql", timing.Interval.of([4.9])), ("support_guard", timing.Interval.of([5.0])))
+    ]
+    seeds = {"part": "gpu seeds", "measured": True, "seeds": 16, "ratio": timing.Interval.of([5.0])}
+    found = summary.claims([cpu, same, online, *gpu, seeds])
+    assert [one["holds"] for one in found if "GPU" in one["claim"]] == [False, True, True, True]
+
+
+def test_several_seeds_are_measured_on_what_each_of_them_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch of seeds counts as many updates as it has seeds."""
+    monkeypatch.setattr(graphics, "take_turns", lambda runs, **_: dict(zip(runs, ([2.0], [4.0]), strict=True)))
+    row = graphics.together_row(made_up.made_up_episodes(1000), "cpu", rounds=1, seconds=0.0)
+    assert (row["one_per_s"], row["together_per_s"]) == (0.5, graphics.TOGETHER / 4)
+    assert graphics.Together(2, made_up.made_up_episodes(1000), "cpu").run(1) > 0

@@ -5,8 +5,9 @@ One vector makes the step, the check and the undoing one call each instead of on
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,20 @@ from offline_to_online.errors import TrainingError
 
 # Adam squares the gradient in float32; beyond this its second moment would overflow and never recover.
 LARGEST_GRADIENT = 1e15
+
+
+def one_vector(parameters: Sequence[nn.Parameter]) -> Tensor:
+    """All parameters one after another (P,), of which they are views from now on."""
+    vector = torch.cat([p.detach().reshape(-1) for p in parameters])
+    for parameter, view in zip(parameters, views(vector, parameters), strict=True):
+        parameter.data = view
+    return vector
+
+
+def views(vector: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    """Parts of a vector in the shapes of tensors, one after another."""
+    ends = list(itertools.accumulate(each.numel() for each in like))
+    return [vector[end - each.numel() : end].view_as(each) for end, each in zip(ends, like, strict=True)]
 
 
 class FlatAdam:
@@ -27,23 +42,21 @@ class FlatAdam:
 
     def __init__(self, modules: Iterable[nn.Module], learning_rate: float) -> None:
         parameters = list(dict.fromkeys(p for module in modules for p in module.parameters()))
-        self.vector = nn.Parameter(torch.cat([p.detach().reshape(-1) for p in parameters]))
+        self.vector = nn.Parameter(one_vector(parameters))
         self.vector.grad = self._gradient = torch.zeros_like(self.vector)
         self.learning_rate = learning_rate
         self.optim = torch.optim.Adam([self.vector], lr=learning_rate, fused=True)
         self._moments: dict[str, Tensor] = {
-            "step": torch.tensor(0.0),
+            "step": torch.tensor(0.0, device=self.vector.device),
             "exp_avg": torch.zeros_like(self.vector),
             "exp_avg_sq": torch.zeros_like(self.vector),
         }
         self.optim.state[self.vector] = self._moments
         self._before: dict[str, Tensor] | None = None
-        start = 0
-        for parameter in parameters:
-            part = slice(start, start + parameter.numel())
-            parameter.data = self.vector.data[part].view_as(parameter)
-            parameter.grad = self._gradient[part].view_as(parameter)
-            start = part.stop
+        for parameter, gradient in zip(parameters, views(self._gradient, parameters), strict=True):
+            parameter.grad = gradient
+        if self.vector.is_cuda:  # a rate that a captured step reads anew at each replay
+            self.optim.param_groups[0]["lr"] = torch.tensor(learning_rate, device=self.vector.device)
 
     def zero_grad(self) -> None:
         """Forget the gradient, keeping its memory."""
@@ -68,6 +81,20 @@ class FlatAdam:
                 self._before[name].copy_(tensor)
         self.optim.step()
 
+    def squared_norm(self) -> Tensor:
+        """Of the gradient, a scalar."""
+        return torch.dot(self._gradient, self._gradient)
+
+    def step_where(self, sound: Tensor) -> None:
+        """Move the parameters if a scalar is true, which is decided on the device: nobody waits for the answer."""
+        self.optim.found_inf = (~sound).float()  # type: ignore[attr-defined]
+        self.optim.step()
+
+    def forget(self) -> None:
+        """Forget the moments, as if no step had been taken; parameters and rate stay."""
+        for tensor in self._moments.values():
+            tensor.zero_()
+
     def make_undoable(self) -> None:
         """Keep a copy before every step from now on, for an update whose later half may still be refused."""
         self._before = {name: tensor.clone() for name, tensor in self._tensors().items()}
@@ -90,7 +117,7 @@ class FlatAdam:
 
     def scale(self, factor: float) -> None:
         """Set the learning rate to a multiple of the configured one."""
-        self.optim.param_groups[0]["lr"] = self.learning_rate * factor
+        self._set_rate(self.learning_rate * factor)
 
     def state(self) -> dict[str, Tensor]:
         """Moments and the current rate; the parameters are saved by their own names."""
@@ -101,7 +128,13 @@ class FlatAdam:
         """The inverse of ``state``."""
         for name, tensor in self._moments.items():
             tensor.copy_(state[name])
-        self.optim.param_groups[0]["lr"] = float(state["learning_rate"])
+        self._set_rate(float(state["learning_rate"]))
+
+    def _set_rate(self, rate: float) -> None:
+        if self.vector.is_cuda:
+            self.optim.param_groups[0]["lr"].fill_(rate)
+        else:
+            self.optim.param_groups[0]["lr"] = rate
 
     def _tensors(self) -> dict[str, Tensor]:
         return {"vector": self.vector.data, **self._moments}

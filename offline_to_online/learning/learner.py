@@ -5,11 +5,13 @@ An algorithm is one file in ``algorithms/``. It gives:
     Config            frozen, keyword-only dataclass: every setting with its unit; `updates` and `batch_size` among them
     NEEDS_SUPPORT     whether it may be trained only after the support audit's estimator exists
     PESSIMISM         one sentence: what keeps its values honest where the data is silent
-    make(config, *, observation, action, normaliser, seed) -> Learner
+    make(config, *, observation, action, normaliser, seed, device="cpu") -> Learner
 
 One whose values are corrected by what the data support says also ``NEEDS_PENALTY = True``; its ``make`` is then given
-``penalty=``, a ``Penalty``. One that has an ensemble of critics may give ``disagreement(config, state, *, observation,
-action)``, for the audit. A Config may have ``for_online()``: the same settings as the online phase uses them.
+``penalty=``, a ``Penalty``. One that compares with all logged pairs, and not with a batch's alone, says ``NEEDS_DATA =
+True``; its ``make`` is then given ``data=``, the offline ``Replay``. One that has an ensemble of critics may give
+``disagreement(config, state, *, observation, action)``, for the audit. A Config that learns values has ``gamma`` and
+``n_step``: the replay is filled accordingly.
 """
 
 from __future__ import annotations
@@ -60,6 +62,23 @@ class Learner(Protocol):
         ignores ``critic``.
         """
 
+    def scale_behaviour(self, factor: float) -> None:
+        """Set the weight of the behaviour regularisation to this multiple of the configured one.
+
+        Whatever holds the policy to the data, or its values down away from it; an algorithm that has no such weight
+        ignores it. Part of the state.
+        """
+
+    def reset_critic_optimizer(self) -> None:
+        """Forget the moments of the values' optimiser; weights and rates stay."""
+
+    def adopt(self, policy: Path) -> None:
+        """Start from an exported policy: its weights and its normaliser. Values and optimisers stay as they are.
+
+        Raises:
+            PolicyError: broken, or of another architecture.
+        """
+
     def state(self) -> dict[str, Tensor]:
         """All that continuing bit for bit needs, as independent copies."""
 
@@ -84,6 +103,11 @@ class Penalty(Protocol):
 def needs_penalty(algorithm: ModuleType) -> bool:
     """Whether an algorithm's ``make`` wants a ``Penalty``."""
     return bool(getattr(algorithm, "NEEDS_PENALTY", False))
+
+
+def needs_data(algorithm: ModuleType) -> bool:
+    """Whether an algorithm's ``make`` wants the offline replay."""
+    return bool(getattr(algorithm, "NEEDS_DATA", False))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -124,6 +148,10 @@ class Normaliser:
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Normaliser:
         """The inverse of ``to_tensors``."""
         return cls(mean=tensors["observation.mean"].clone(), std=tensors["observation.std"].clone())
+
+    def to(self, device: torch.device) -> Normaliser:
+        """The same one for observations on a device."""
+        return Normaliser(mean=self.mean.to(device), std=self.std.to(device))
 
     def to_tensors(self) -> dict[str, Tensor]:
         """``observation.mean`` and ``observation.std``, as a policy file holds them."""
@@ -188,6 +216,16 @@ def check_rate_factors(**factors: float) -> None:
             raise TrainingError(
                 f"a learning rate factor of {factor:g}", where=name, limit="0 or more", remedy="mend it"
             )
+
+
+def check_behaviour_factor(factor: float) -> None:
+    """Refuse a multiple of the behaviour weight that is negative or not finite.
+
+    Raises:
+        TrainingError: it is.
+    """
+    if not 0.0 <= factor < math.inf:
+        raise TrainingError(f"a behaviour factor of {factor:g}", limit="0 or more", remedy="mend it")
 
 
 def check_same(mine: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:

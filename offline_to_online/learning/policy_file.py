@@ -9,6 +9,7 @@ import itertools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import safetensors
 import safetensors.torch
@@ -130,6 +131,28 @@ def read_policy(content: bytes, *, where: str) -> tuple[Architecture, dict[str, 
     architecture = Architecture.from_json(text, where=where)
     _check_tensors(architecture, tensors, where=where)
     return architecture, tensors
+
+
+def adopted(path: Path, architecture: Architecture) -> dict[str, Tensor]:
+    """The tensors of a policy file that a learner starts from.
+
+    Raises:
+        PolicyError: no such file, a broken one, or a policy of another architecture than the learner's.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise PolicyError(f"cannot read the policy: {error.strerror}", where=str(path), remedy="train it") from error
+    found, tensors = read_policy(content, where=str(path))
+    if found != architecture:
+        raise PolicyError(
+            f"a policy of layers {[units for units, _ in found.hidden]} over {len(found.observation)} observations",
+            where=str(path),
+            limit=f"the learner's own: {[units for units, _ in architecture.hidden]} over "
+            f"{len(architecture.observation)}, the same names and activations",
+            remedy="train both with the same hidden_units, for the same robot",
+        )
+    return tensors
 
 
 def _broken(what: str, where: str, limit: str = "") -> PolicyError:

@@ -8,9 +8,11 @@ from types import ModuleType
 
 import torch
 
-from offline_to_online.errors import TrainingError
+from offline_to_online.errors import ParameterError, TrainingError
 from offline_to_online.learning.learner import Learner
 from offline_to_online.learning.replay import Sampler
+
+DEVICES = ("cpu", "cuda")
 
 
 def train(
@@ -60,6 +62,21 @@ def require_rewards(reward_source: str, algorithm: ModuleType, *, policy: str) -
             limit="offline RL learns from rewards; the manifest says reward_source: none",
             remedy="clone alone (dvc repro audit@bc), or write the robot's plug-in, which gives them",
         )
+
+
+def require_device(device: str, *, where: str) -> str:
+    """The device that learners train on, where it is there.
+
+    Raises:
+        ParameterError: neither ``cpu`` nor ``cuda``, or no GPU is found.
+    """
+    if device not in DEVICES:
+        limit = " or ".join(DEVICES)
+        raise ParameterError(f"device {device!r}", where=where, limit=limit, remedy="mend params.yaml")
+    if device == "cuda" and not torch.cuda.is_available():
+        limit = "cuda needs an NVIDIA GPU that torch finds"
+        raise ParameterError("no GPU is found", where=where, limit=limit, remedy="set device: cpu in params.yaml")
+    return device
 
 
 @contextmanager

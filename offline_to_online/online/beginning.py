@@ -79,7 +79,9 @@ def robot_of(root: Path, name: str, handoff: Path, expected: str) -> str:
     return robot
 
 
-def begin(root: Path, name: str, handoff: Path, config: OnlineConfig, *, seed: int, jobs: int) -> OnlineRun:
+def begin(
+    root: Path, name: str, handoff: Path, config: OnlineConfig, *, seed: int, jobs: int, device: str = "cpu"
+) -> OnlineRun:
     """Make a run's folder, whole or not at all, or open it where it exists already (with the parameters it has).
 
     Args:
@@ -89,6 +91,7 @@ def begin(root: Path, name: str, handoff: Path, config: OnlineConfig, *, seed: i
         config: the section ``online:``.
         seed: all of the run's randomness derives from it.
         jobs: processes that play panel episodes side by side; the result does not depend on it.
+        device: where the learner trains, cpu or cuda.
 
     Raises:
         HandoffError: the handoff is incomplete, or what it rests on was changed.
@@ -100,12 +103,13 @@ def begin(root: Path, name: str, handoff: Path, config: OnlineConfig, *, seed: i
         fresh = root / f".{name}.new"
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.copytree(handoff, fresh / "handoff")
-        write_json(fresh / "run.json", _facts(root, name, fresh / "handoff", config, seed=seed, jobs=jobs))
+        facts = _facts(root, name, fresh / "handoff", config, seed=seed)
+        write_json(fresh / "run.json", facts | {"jobs": jobs, "device": device})
         os.replace(fresh, folder)
     return OnlineRun(folder)
 
 
-def _facts(root: Path, name: str, handoff: Path, config: OnlineConfig, *, seed: int, jobs: int) -> dict[str, Any]:
+def _facts(root: Path, name: str, handoff: Path, config: OnlineConfig, *, seed: int) -> dict[str, Any]:
     content, panel = load_handoff(handoff), load_panel(handoff / "panel.json")
     needed = 2 * EVALUATED_CONDITIONS * len(panel.report) + config.episodes_per_round
     if config.interaction_budget_episodes < needed:
@@ -122,7 +126,6 @@ def _facts(root: Path, name: str, handoff: Path, config: OnlineConfig, *, seed: 
         "dynamics": asdict(config.dynamics),
         "config": asdict(config),
         "seed": seed,
-        "jobs": jobs,
         "handoff_sha256": file_sha256(handoff / "handoff.json"),
         "panel_sha256": panel.sha256,
         "first_block": first,

@@ -13,6 +13,7 @@ from offline_to_online.evaluation.play import load_support, play
 from offline_to_online.learning.policy import Policy
 from offline_to_online.online.collect import evidence_of
 from offline_to_online.online.evidence import Evidence, RolloutEvidence
+from offline_to_online.online.forgetting import FILE, forgetting_of
 from offline_to_online.online.gating import Rule, broken, judge, rules
 from offline_to_online.online.run import AUDIT, CERTIFY, OnlineRun
 from offline_to_online.progress import progress
@@ -24,13 +25,15 @@ Sides = dict[str, list[RolloutEvidence]]
 
 
 def audit_candidate(run: OnlineRun, number: int) -> dict[str, Any]:
-    """The support audit of the round's candidate on the handoff's held-out states; its ``metrics.json``."""
+    """The support audit of the round's candidate on the handoff's held-out states; its ``metrics.json``.
+
+    What the candidate has forgotten there lies beside it, in a file of its own, so that each number serves one purpose.
+    """
 
     def look() -> dict[str, Any]:
-        folder = run.round_folder(number) / AUDIT
-        audit_policy(
-            run, run.round_folder(number) / "candidate" / "policy.safetensors", f"candidate {number}", folder, number
-        )
+        folder, policy = run.round_folder(number) / AUDIT, run.round_folder(number) / "candidate" / "policy.safetensors"
+        audit_policy(run, policy, f"candidate {number}", folder, number)
+        write_json(folder / FILE, forgetting_of(run, policy).to_json())
         return dict(read_json(folder / "metrics.json"))
 
     return run.phase(number, AUDIT, look)

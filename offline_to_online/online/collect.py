@@ -5,6 +5,8 @@ The guard measures against D_0 and never against anything else; an episode's dri
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from offline_to_online.dataset.files import file_sha256
@@ -15,7 +17,7 @@ from offline_to_online.evaluation.rollout import Rollout, read_rollout, run_epis
 from offline_to_online.learning.policy import Policy
 from offline_to_online.online.drift import data_of
 from offline_to_online.online.evidence import Evidence, RolloutEvidence
-from offline_to_online.online.gating import broken, judge, rules
+from offline_to_online.online.gating import Rule, broken, judge, rules
 from offline_to_online.online.run import COLLECT, SAFETY, OnlineRun
 from offline_to_online.progress import progress
 
@@ -47,7 +49,8 @@ def safety_gate(run: OnlineRun, number: int) -> dict[str, Any]:
     """The safety rules' word on everything collected so far: ``passed``, ``reason``, ``verdicts``."""
 
     def look() -> dict[str, Any]:
-        verdicts = judge(rules(run.config.gates.safety), Evidence(rollouts=tuple(run.evidence())))
+        gate = rules(run.config.gates.safety)
+        verdicts = judge(gate, Evidence(rollouts=tuple(_judged_by(run, gate))))
         return {
             "passed": all(v.passed for v in verdicts),
             "reason": broken(verdicts),
@@ -60,23 +63,38 @@ def safety_gate(run: OnlineRun, number: int) -> dict[str, Any]:
 def _collect(run: OnlineRun, number: int) -> dict[str, Any]:
     first = run.collected(before=number)
     wanted = min(run.config.episodes_per_round, run.allowance())
-    gate, before = rules(run.config.gates.safety), run.evidence()
+    gate = rules(run.config.gates.safety)
+    judged = _judged_by(run, gate)
     seen = list[RolloutEvidence]()
     steps = 0
-    champion, data = _Champion(run, number), data_of(run, first)
+    champion = _Champion(run, number)
     try:
         with progress(f"round {number}: collecting") as tell:
             for index in range(first, first + wanted):
                 rollout = champion.episode(index)
-                seen.append(evidence_of(rollout, support_drift_k=data.drift(rollout)))
-                data.add(rollout)
+                seen.append(evidence_of(rollout, support_drift_k=data_of(run, index).drift(rollout)))
+                judged.append(seen[-1])
                 steps += len(rollout.episode)
                 tell(len(seen), wanted)
-                if broken(judge(gate, Evidence(rollouts=(*before, *seen)))):
+                if broken(judge(gate, Evidence(rollouts=tuple(judged)))):
                     break
     finally:
         champion.close()
     return {"first": first, "episodes": len(seen), "steps": steps, "evidence": [e.to_json() for e in seen]}
+
+
+def _judged_by(run: OnlineRun, gate: Sequence[Rule]) -> deque[RolloutEvidence]:
+    """What a gate looks at of everything collected so far: as much as its widest window, however long the run is."""
+    windows = [int(getattr(rule.config, "window", 0)) for rule in gate]
+    widest = None if 0 in windows else max(windows)
+    judged = deque[RolloutEvidence](maxlen=widest)
+    for number in range(run.config.rounds, 0, -1):
+        if len(judged) == widest:
+            break
+        for row in reversed((run.result(number, COLLECT) or {"evidence": []})["evidence"]):
+            if len(judged) != widest:
+                judged.appendleft(RolloutEvidence.from_json(row))
+    return judged
 
 
 class _Champion:

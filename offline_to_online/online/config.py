@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from offline_to_online.configs import build
 from offline_to_online.errors import ParameterError
+from offline_to_online.evaluation.off_policy import ScreenConfig
+from offline_to_online.learning.switch import Switch
 from offline_to_online.online.gating import rules
 from offline_to_online.robots import Dynamics
 
@@ -85,12 +88,8 @@ class OnlineConfig:
         episodes_per_round: episodes the champion collects in a round.
         interaction_budget_episodes: episodes the robot may execute in the whole run: collection, certification and the
             final evaluation, which is reserved from the start.
-        online_share, online_share_last: share of online transitions in a batch in the first and the last round,
-            linear between them: reliance shifts from the static history to current feedback.
-        updates_per_step: gradient steps for each control step collected since the learner's last update.
-        learning_rate_scale: online learning rates as a share of the offline ones.
-        learning_rate_decay: factor on them from one round to the next.
-        warmup_episodes: first episodes of the run that are collected with frozen weights and ask for no updates.
+        switch: how learning goes over from the logs to the robot.
+        screen: off-policy evaluation of a candidate, before it may be played.
         exploration_scale: scale of the champion's exploration noise; 0 is greedy.
         on_reject: the next update starts from the ``champion``'s learner, or goes on (``continue``) from the rejected.
         registered_model: name of the model in MLflow.
@@ -100,12 +99,8 @@ class OnlineConfig:
     rounds: int = 5
     episodes_per_round: int = 30
     interaction_budget_episodes: int = 7000
-    online_share: float = 0.5
-    online_share_last: float = 0.5
-    updates_per_step: float = 1.0
-    learning_rate_scale: float = 1.0
-    learning_rate_decay: float = 1.0
-    warmup_episodes: int = 0
+    switch: Switch = field(default_factory=Switch)
+    screen: ScreenConfig = field(default_factory=ScreenConfig)
     exploration_scale: float = 1.0
     on_reject: str = "champion"
     registered_model: str = "offline-to-online"
@@ -123,30 +118,23 @@ class OnlineConfig:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> OnlineConfig:
-        """The inverse of ``dataclasses.asdict``."""
-        parts = {"dynamics": Dynamics, "gates": GatesConfig, "servers": Servers, "schedule": ScheduleConfig}
-        return cls(**{key: parts[key](**value) if key in parts else value for key, value in row.items()})
+        """The inverse of ``dataclasses.asdict``.
 
-    def share(self, number: int) -> float:
-        """Share of online transitions in a batch of round ``number`` (from 1)."""
-        progress = (number - 1) / (self.rounds - 1) if self.rounds > 1 else 0.0
-        return self.online_share + (self.online_share_last - self.online_share) * progress
+        Raises:
+            ParameterError: a key that this version does not know: the run was begun with another one.
+        """
+        config: OnlineConfig = build(cls, row, where="run.json config")
+        return config
 
-    def learning_rate(self, number: int) -> float:
-        """Scale of the learning rates in round ``number`` (from 1)."""
-        return self.learning_rate_scale * self.learning_rate_decay ** (number - 1)
+    def progress(self, collected_episodes: int) -> float:
+        """Share of the planned collection that is done: where the schedules of ``switch`` stand."""
+        return collected_episodes / (self.rounds * self.episodes_per_round)
 
 
 LIMITS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "rounds": (lambda x: x >= 1, "at least 1"),
     "episodes_per_round": (lambda x: x >= 1, "at least 1"),
     "interaction_budget_episodes": (lambda x: x >= 1, "at least 1"),
-    "online_share": (lambda x: 0 <= x <= 1, "in [0, 1]"),
-    "online_share_last": (lambda x: 0 <= x <= 1, "in [0, 1]"),
-    "updates_per_step": (lambda x: x > 0, "above 0"),
-    "learning_rate_scale": (lambda x: x > 0, "above 0"),
-    "learning_rate_decay": (lambda x: 0 < x <= 1, "in (0, 1]"),
-    "warmup_episodes": (lambda x: x >= 0, "at least 0"),
     "exploration_scale": (lambda x: x >= 0, "at least 0"),
     "on_reject": (lambda x: x in ("champion", "continue"), "champion or continue"),
     "registered_model": (lambda x: bool(x) and not set(x) & set("/:"), "a name without / and :"),

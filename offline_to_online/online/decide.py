@@ -9,8 +9,10 @@ from typing import Any
 
 from offline_to_online.dataset.files import read_json
 from offline_to_online.evaluation.handoff import FIVE
+from offline_to_online.online import forgetting
 from offline_to_online.online.registry import Registry
-from offline_to_online.online.run import CERTIFY, COLLECT, DECISION, SAFETY, UPDATE, OnlineRun
+from offline_to_online.online.run import AUDIT, CERTIFY, COLLECT, DECISION, SAFETY, SCREEN, UPDATE, OnlineRun
+from offline_to_online.online.screen import metrics as screen_metrics
 
 
 def open_registry(run: OnlineRun) -> tuple[Registry, str]:
@@ -34,7 +36,8 @@ def accept_or_reject(run: OnlineRun, number: int) -> dict[str, Any]:
     """End a round. Accepted: a new model version, and the alias moved to it. Rejected: the data and the champion stay.
 
     Returns:
-        ``candidate``, ``accepted``, ``reason``, and for an accepted one ``version`` and ``policy_sha256``.
+        ``candidate``, ``accepted``, ``reason``; for an accepted one ``version`` and ``policy_sha256``, for one that the
+        screen kept off the robot ``vetoed``.
 
     Raises:
         ServerError: no MLflow server at the configured address; the round is decided at the next start.
@@ -54,6 +57,12 @@ def log_round(run: OnlineRun, number: int) -> None:
     if updated is not None and updated["candidate"]:
         losses = {f"loss/{name}": value for name, value in updated["losses"].items()}
         registry.log(run_id, [losses], first_step=after, time_ms=_time_ms(run, number, UPDATE))
+    forgotten = forgetting.written(run, number)
+    if forgotten is not None:
+        registry.log(run_id, [forgetting.metrics(forgotten)], first_step=after, time_ms=_time_ms(run, number, AUDIT))
+    screened = run.result(number, SCREEN)
+    if screened is not None:
+        registry.log(run_id, [screen_metrics(screened)], first_step=after, time_ms=_time_ms(run, number, SCREEN))
     if certified is not None:
         rates = {f"certified/{side}": rate for side, rate in certified["certified_success_rate"].items()}
         row = {**rates, "certification_pairs": float(certified["pairs"]), "accepted": float(certified["accepted"])}
@@ -62,6 +71,9 @@ def log_round(run: OnlineRun, number: int) -> None:
 
 def _decide(run: OnlineRun, number: int) -> dict[str, Any]:
     updated, certified = run.result(number, UPDATE), run.result(number, CERTIFY)
+    screened = run.result(number, SCREEN)
+    if screened is not None and not screened["passed"]:
+        return {"candidate": True, "accepted": False, "vetoed": True, "reason": screened["reason"]}
     if updated is None or not updated["candidate"] or certified is None:
         return {"candidate": False, "accepted": False, "reason": updated["reason"] if updated else "no update"}
     if not certified["accepted"]:
@@ -99,6 +111,7 @@ def _register(run: OnlineRun, number: int, certified: Mapping[str, Any]) -> str:
 def evidence_of_round(run: OnlineRun, number: int, certified: Mapping[str, Any]) -> dict[str, Any]:
     """What a registered policy carries: why it was let in, and everything it rests on, by hash."""
     safety = run.result(number, SAFETY) or {"verdicts": []}
+    screened = run.result(number, SCREEN)
     parent = run.standing(before=number)
     return {
         "run": run.name,
@@ -106,7 +119,7 @@ def evidence_of_round(run: OnlineRun, number: int, certified: Mapping[str, Any])
         "robot": run.robot,
         "dynamics": run.facts["dynamics"],
         "seed": run.facts["seed"],
-        "verdicts": [*safety["verdicts"], *certified["verdicts"]],
+        "verdicts": [*safety["verdicts"], *(screened or {"verdicts": []})["verdicts"], *certified["verdicts"]],
         "certification": {key: value for key, value in certified.items() if key != "verdicts"},
         "handoff": {name: run.handoff[name] for name in FIVE},
         "handoff_sha256": run.handoff["handoff_sha256"],
@@ -120,6 +133,8 @@ def evidence_of_round(run: OnlineRun, number: int, certified: Mapping[str, Any])
         "git_commit": run.facts["git_commit"],
         "parent_version": parent.version or f"handoff {run.handoff['policy_sha256'][:12]}",
         "audit": read_json(run.round_folder(number) / "audit" / "metrics.json"),
+        "forgetting": forgetting.written(run, number),
+        "screen": screened,
     }
 
 

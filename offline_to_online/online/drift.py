@@ -7,6 +7,7 @@ side by side show it: drift from D_0 that rises while drift from D_k stays low.
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from offline_to_online.dataset.spec import Array
 from offline_to_online.evaluation.guard import HasThresholds, MeasuresSupport, legal
 from offline_to_online.evaluation.play import load_support
 from offline_to_online.evaluation.rollout import Rollout, read_rollout
+from offline_to_online.online.memory import Kept
 from offline_to_online.online.run import OnlineRun
 from offline_to_online.robots import RobotSpec
 
@@ -60,14 +62,24 @@ def judged_actions(rollout: Rollout, spec: RobotSpec) -> Array:
 
 
 def data_of(run: OnlineRun, collected: int) -> CollectedData:
-    """D_k after a run's first ``collected`` episodes: D_0 loaded anew, and the episodes on disk in their order.
+    """D_k after a run's first ``collected`` episodes, in their order; kept in this process, and not to be changed.
 
     Raises:
         SupportError: the handed-off estimator is broken.
         DataError: an episode of the run is missing or broken.
     """
+    return KEPT.after(run, collected)
+
+
+def as_handed_off(run: OnlineRun) -> CollectedData:
+    """D_0, loaded anew."""
     estimator, calibration = load_support(run.handoff_folder)
-    data = CollectedData(estimator, calibration, run.module)
-    for index in range(collected):
-        data.add(read_rollout(run.episode_path(index)))
-    return data
+    return CollectedData(estimator, calibration, run.module)
+
+
+def add_file(data: CollectedData, path: Path) -> None:
+    """Add the collected episode in a file."""
+    data.add(read_rollout(path))
+
+
+KEPT = Kept(as_handed_off, add_file)

@@ -58,7 +58,7 @@ def _judge(run: OnlineRun, who: str, policy: Path) -> None:
             policy,
             name=who,
             panel=run.panel,
-            gamma=_gamma(run),
+            gamma=run.gamma,
             dynamics=run.config.dynamics,
             perturbation=Dynamics(),
             support_folder=run.handoff_folder,
@@ -68,11 +68,6 @@ def _judge(run: OnlineRun, who: str, policy: Path) -> None:
     with replacing(folder / "outcomes.parquet") as partial:
         outcomes.to_parquet(partial, index=False)
     write_json(folder / "metrics.json", metrics)
-
-
-def _gamma(run: OnlineRun) -> float:
-    """The discount that the handoff was evaluated with."""
-    return float(read_json(run.handoff_folder / run.handoff["evaluation_artifact"]["path"] / "metrics.json")["gamma"])
 
 
 def _summary(run: OnlineRun) -> dict[str, Any]:
@@ -94,6 +89,7 @@ def _summary(run: OnlineRun) -> dict[str, Any]:
         "rounds": len(decisions) + bool(halt_reason),
         "accepted": sum(bool(d["accepted"]) for d in decisions),
         "rejected": sum(bool(d["candidate"]) and not d["accepted"] for d in decisions),
+        "vetoed": sum(bool(d.get("vetoed")) for d in decisions),
         "halted": bool(halt_reason),
         "halt_reason": halt_reason,
         "interventions": sum(e.interventions for e in evidence),

@@ -33,7 +33,9 @@ from offline_to_online.online.journal import Journal
 from offline_to_online.plugins import module_for
 
 COLLECT, SAFETY, UPDATE, AUDIT, CERTIFY, DECISION = "collect", "safety", "update", "audit", "certify", "decision"
-PHASES = (COLLECT, SAFETY, UPDATE, AUDIT, CERTIFY, DECISION)
+SCREEN = "screen"
+# A phase's place is part of its seed: the screen comes after the update, but stands last, so that no other moves.
+PHASES = (COLLECT, SAFETY, UPDATE, AUDIT, CERTIFY, DECISION, SCREEN)
 OVER = "over"
 EVALUATED_CONDITIONS = 3
 
@@ -47,7 +49,8 @@ class Standing:
         version: the champion's model version, "" while it is the baseline.
         learner: the learner's state that the next update starts from.
         learner_since: episodes that had been collected when that learner was made.
-        candidates: candidates that were certified so far.
+        candidates: candidates that were certified so far. One that the screen vetoed is none of them: it was never
+            compared on tasks, so that it spends neither error nor a block of the acceptance gate.
     """
 
     policy: Path
@@ -107,6 +110,12 @@ class OnlineRun:
     def baseline(self) -> Path:
         """The policy that was handed off."""
         return self.handoff_folder / "policy.safetensors"
+
+    @property
+    def gamma(self) -> float:
+        """The discount that the handoff was evaluated with."""
+        evaluation = self.handoff_folder / self.handoff["evaluation_artifact"]["path"]
+        return float(read_json(evaluation / "metrics.json")["gamma"])
 
     def round_folder(self, number: int) -> Path:
         """Where a round (from 1) keeps what it makes."""
@@ -205,5 +214,5 @@ class OnlineRun:
             version=str(decision["version"]) if accepted else standing.version,
             learner=made / "learner.safetensors" if goes_on else standing.learner,
             learner_since=self.collected(before=number + 1) if goes_on else standing.learner_since,
-            candidates=standing.candidates + 1,
+            candidates=standing.candidates + (not decision.get("vetoed", False)),
         )

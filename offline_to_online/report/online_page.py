@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from offline_to_online.dataset.spec import Array
-from offline_to_online.online.run import CERTIFY
+from offline_to_online.online.run import AUDIT, CERTIFY
+from offline_to_online.report.forgetting_view import MEANING, forgetting_figure, forgetting_rows, forgetting_sentence
+from offline_to_online.report.learning_curve import WINDOW, rolling
+from offline_to_online.report.learning_view import learning_figure, learning_sentences
 from offline_to_online.report.offline_page import changes, panel_figure, panel_results
 from offline_to_online.report.online_run import (
     RunRecord,
@@ -22,13 +24,19 @@ from offline_to_online.report.online_run import (
 )
 from offline_to_online.report.page import words, write_page
 from offline_to_online.report.plots import Course, courses
+from offline_to_online.report.switch import read_switch
 
-WINDOW = 20
 RATCHET = (
     "Against D_k alone, a policy that walks away from D_0 a little each round looks clean: that is the ratchet, and a "
     "drift from D_0 that rises while the one from D_k stays low is how it shows."
 )
+LEARNING = (
+    f"Band: 95 % interval of the last {WINDOW} collected episodes, which explore under the guard. Squares: panel "
+    "values before the switch. Circles: certified on fresh tasks, played greedily; a success that needed the guard is "
+    "a failure there alone, and accepted candidates were picked for being high. Triangle: the bottom of the dip."
+)
 CONTENTS = (
+    ("learning", "Learning curve"),
     ("course", "Episodes"),
     ("rounds", "Rounds"),
     ("verdicts", "Verdicts"),
@@ -57,6 +65,7 @@ def write_online_report(folder: Path) -> Path:
         "contents": CONTENTS,
         "run": run,
         "summary": run.summary,
+        "learning": learning(folder, run),
         "figures": course_figures(run) if run.evidence else [],
         "rounds": round_rows(run),
         "verdicts": verdict_rows(run),
@@ -70,6 +79,20 @@ def write_online_report(folder: Path) -> Path:
     }
     write_page(path, "online.html.j2", context)
     return path
+
+
+def learning(folder: Path, run: RunRecord) -> dict[str, Any]:
+    """The section on the switch: figures with their captions, sentences, and a row per candidate that was asked."""
+    switch, rows = read_switch(folder, run), forgetting_rows(folder, run)
+    figures = [(learning_figure(switch, switch.collected), LEARNING)] if switch.collected else []
+    figures += [(forgetting_figure(rows), MEANING)] if rows else []
+    return {
+        "figures": figures,
+        "sentences": learning_sentences(run, switch) if switch.collected else [],
+        "forgotten": forgetting_sentence(rows) if rows else "",
+        "rows": rows,
+        "audited": any(AUDIT in phases for phases in run.rounds.values()),
+    }
 
 
 def course_figures(run: RunRecord) -> list[tuple[Markup, str]]:
@@ -88,15 +111,6 @@ def course_figures(run: RunRecord) -> list[tuple[Markup, str]]:
         (_costs(run), "Steps in which the guard or a person acted, and the robot's constraint cost, added up."),
         (_budgets(run), "Every safety rule after each episode: measured, as a share of its limit. At 1 updates stop."),
     ]
-
-
-def rolling(values: Array, window: int) -> Array:
-    """Mean over the last ``window`` values, or as many as there are: float64 (N,) of (N,)."""
-    sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
-    ends = np.arange(1, len(values) + 1)
-    starts = np.maximum(0, ends - window)
-    means: Array = (sums[ends] - sums[starts]) / (ends - starts)
-    return means
 
 
 def _success(run: RunRecord) -> Markup:

@@ -15,7 +15,7 @@ from offline_to_online.evaluation.rollout import read_rollout
 from offline_to_online.online.collect import evidence_of
 from offline_to_online.online.evidence import Evidence, RolloutEvidence, Verdict
 from offline_to_online.online.gating import judge, rules
-from offline_to_online.online.run import AUDIT, CERTIFY, COLLECT, DECISION, PHASES, SAFETY
+from offline_to_online.online.run import AUDIT, CERTIFY, COLLECT, DECISION, PHASES, SAFETY, SCREEN
 
 SIDES = ("baseline", "champion")
 
@@ -131,7 +131,7 @@ def verdict_rows(run: RunRecord) -> list[dict[str, Any]]:
     return [
         {"round": number, "gate": gate, **verdict}
         for number, phases in run.rounds.items()
-        for phase, gate in ((SAFETY, "safety"), (CERTIFY, "acceptance"))
+        for phase, gate in ((SAFETY, "safety"), (SCREEN, "screen"), (CERTIFY, "acceptance"))
         for verdict in phases.get(phase, {}).get("verdicts", ())
     ]
 

@@ -26,7 +26,7 @@ policies:
 online:
   rounds: 2
   episodes_per_round: 4
-  updates_per_step: 0.2
+  switch: {updates_per_step: 0.2}
   gates:
     safety:
       interventions: {limit: 100000}

@@ -22,8 +22,10 @@ def workplace(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as a checkout has it: params.yaml with a small online run, and models/handoff."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["jobs"] = 1
-    params["online"] |= {"rounds": 2, "episodes_per_round": 2, "updates_per_step": 0.1, "registered_model": "small"}
+    params["online"] |= {"rounds": 2, "episodes_per_round": 2, "registered_model": "small"}
+    params["online"]["switch"]["updates_per_step"] = 0.1
     params["online"]["gates"] = {"safety": GENEROUS, "acceptance": LENIENT}
+    params["online"]["screen"] = {"margin": 1e6, "members": 2, "updates": 10, "hidden_units": [8]}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     shutil.copytree(shared_handoff(tmp_path_factory.getbasetemp()), tmp_path / "models" / "handoff")
     return tmp_path

@@ -12,7 +12,7 @@ from torch import Tensor
 from offline_to_online import plugins
 from offline_to_online.dataset.episode import Episode
 from offline_to_online.dataset.spec import ActionSchema, Array, Dimension, ObservationSchema
-from offline_to_online.learning.learner import Learner, Normaliser, Penalty, needs_penalty
+from offline_to_online.learning.learner import Learner, Normaliser, needs_data, needs_penalty
 from offline_to_online.learning.replay import Batch, Replay
 
 OBSERVATION = ObservationSchema(
@@ -80,12 +80,13 @@ def far_from_centre(observations: Tensor, actions: Tensor) -> Tensor:
     return 10.0 * ((share - 0.5).abs() - 0.25).relu().sum(dim=-1)
 
 
-def penalty_of(module: ModuleType) -> dict[str, Penalty]:
+def wanted_by(module: ModuleType) -> dict[str, Any]:
     """What ``make`` of an algorithm wants more than the others."""
-    return {"penalty": far_from_centre} if needs_penalty(module) else {}
+    penalty: dict[str, Any] = {"penalty": far_from_centre} if needs_penalty(module) else {}
+    return penalty | ({"data": replay()} if needs_data(module) else {})
 
 
-def learner(name: str, *, seed: int = 1, **settings: Any) -> Learner:
+def learner(name: str, *, seed: int = 1, device: str = "cpu", **settings: Any) -> Learner:
     """A small learner of a named algorithm, normalised by random episodes."""
     module = plugins.module_for("algorithms", name)
     made: Learner = module.make(
@@ -94,7 +95,8 @@ def learner(name: str, *, seed: int = 1, **settings: Any) -> Learner:
         action=ACTION,
         normaliser=Normaliser.from_episodes([episode(50, seed=9)]),
         seed=seed,
-        **penalty_of(module),
+        device=device,
+        **wanted_by(module),
     )
     return made
 
@@ -102,3 +104,19 @@ def learner(name: str, *, seed: int = 1, **settings: Any) -> Learner:
 def observations(rows: int = 40, *, seed: int = 3) -> Array:
     """Observations in robot units, float32 (rows, O)."""
     return np.random.default_rng(seed).normal(2.0, 3.0, (rows, OBSERVATION.size)).astype(np.float32)
+
+
+def updated(name: str, count: int = 20, **settings: Any) -> Learner:
+    """A small learner after so many updates."""
+    made = learner(name, **settings)
+    for batch in batches(count):
+        made.update(batch)
+    return made
+
+
+def assert_same(one: Learner, two: Learner) -> None:
+    """Whether two learners' states are equal to the last bit."""
+    mine, other = one.state(), two.state()
+    assert set(mine) == set(other)
+    differ = [name for name, tensor in mine.items() if not torch.equal(tensor, other[name])]
+    assert not differ

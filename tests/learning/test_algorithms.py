@@ -9,32 +9,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_learning import ACTION, OBSERVATION, batches, episode, learner, made_episode, observations, penalty_of
+from small_learning import (
+    ACTION,
+    OBSERVATION,
+    SMALL,
+    assert_same,
+    batches,
+    episode,
+    learner,
+    made_episode,
+    observations,
+    updated,
+    wanted_by,
+)
 
 from offline_to_online import plugins
 from offline_to_online.dataset.spec import ActionSchema, Dimension, ObservationSchema
 from offline_to_online.errors import ParameterError, PolicyError, TrainingError
-from offline_to_online.learning.learner import Learner, Normaliser, load_state, save_state
+from offline_to_online.learning.learner import Normaliser, load_state, save_state
 from offline_to_online.learning.policy import Policy
 from offline_to_online.learning.replay import Batch, Replay
 from offline_to_online.learning.training import train
 
 ALGORITHMS = plugins.available("algorithms")
 every = pytest.mark.parametrize("name", ALGORITHMS)
-
-
-def updated(name: str, count: int = 20, **settings: object) -> Learner:
-    made = learner(name, **settings)  # type: ignore[arg-type]
-    for batch in batches(count):
-        made.update(batch)
-    return made
-
-
-def assert_same(one: Learner, two: Learner) -> None:
-    mine, other = one.state(), two.state()
-    assert set(mine) == set(other)
-    differ = [name for name, tensor in mine.items() if not torch.equal(tensor, other[name])]
-    assert not differ
 
 
 @every
@@ -105,12 +103,12 @@ def test_a_restored_learner_continues_bit_for_bit(name: str, tmp_path: Path) -> 
     save_state(tmp_path / "learner.safetensors", whole.state())
     module = plugins.module_for("algorithms", name)
     again = module.make(
-        module.Config(hidden_units=(16, 8), batch_size=32),
+        module.Config(**SMALL),
         observation=OBSERVATION,
         action=ACTION,
         normaliser=Normaliser.identity(OBSERVATION.size),
         seed=77,
-        **penalty_of(module),
+        **wanted_by(module),
     )
     again.restore(load_state(tmp_path / "learner.safetensors"))
     assert_same(whole, again)
@@ -210,6 +208,19 @@ def test_an_exploding_update_is_refused_unapplied(name: str) -> None:
 
 
 @every
+def test_a_huge_reward_is_refused_unapplied_or_does_no_harm(name: str) -> None:
+    """Refused with the random state as it was, or, by an algorithm that reads no rewards, learned from."""
+    made, sound = updated(name, 3), updated(name, 3)
+    batch = batches(1, seed=5)[0]
+    huge = dataclasses.replace(batch, rewards=batch.rewards * 1e30)
+    try:
+        made.update(huge)
+    except TrainingError:
+        assert_same(made, sound)
+    assert all(tensor.isfinite().all() for tensor in made.state().values() if tensor.is_floating_point())
+
+
+@every
 def test_a_rate_of_zero_freezes_the_policy_and_one_unfreezes_it(name: str) -> None:
     """The warm-up of an online run."""
     made = updated(name, 3)
@@ -220,6 +231,54 @@ def test_a_rate_of_zero_freezes_the_policy_and_one_unfreezes_it(name: str) -> No
     made.scale_learning_rates()
     made.update(batches(1)[0])
     assert not np.array_equal(before, made.act(observations()))
+
+
+@every
+def test_what_follows_counts_by_how_far_off_it_is(name: str) -> None:
+    """A batch of longer intervals is another target, unless nothing is bootstrapped; cloning reads neither."""
+    batch = dataclasses.replace(batches(1)[0], terminals=torch.zeros(32, 1))
+    longer = dataclasses.replace(batch, intervals=torch.full((32, 1), 3.0))
+    ended = [dataclasses.replace(each, terminals=torch.ones(32, 1)) for each in (batch, longer)]
+    same = [torch.equal(*(value_weights(name, each) for each in pair)) for pair in ((batch, longer), ended)]
+    assert same == [name == "bc", True]
+
+
+def value_weights(name: str, batch: Batch) -> torch.Tensor:
+    """All that a new learner learned of values from one batch."""
+    made = updated(name, 2)
+    made.update(batch)
+    state = made.state()
+    return state["optimiser.critic.exp_avg" if name != "bc" else "optimiser.actor.exp_avg"]
+
+
+@every
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here: nothing to agree with the CPU")
+def test_cpu_and_gpu_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given the same random numbers, and within what single precision leaves; a state goes from one to the other."""
+    draw_on_the_cpu(monkeypatch)
+    made = [learner(name), learner(name, device="cuda")]
+    for batch in batches(5):
+        there = dataclasses.replace(batch, **{f.name: getattr(batch, f.name).cuda() for f in dataclasses.fields(Batch)})
+        losses = [each.update(given) for each, given in zip(made, (batch, there), strict=True)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-3, abs=1e-4)
+    np.testing.assert_allclose(made[0].act(observations()), made[1].act(observations()), rtol=1e-3, atol=0.5)
+    made[0].restore(made[1].state())
+    assert_same(*made)
+
+
+def draw_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every device's noise be the CPU's, from the global generator that updates put their own state into."""
+    randn, uniform = torch.randn, torch.Tensor.uniform_
+
+    def normal(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+        return torch.normal(torch.zeros(shape, dtype=dtype), torch.ones(shape, dtype=dtype)).to(device)
+
+    def uniform_(self: torch.Tensor, low: float, high: float) -> torch.Tensor:
+        return self.copy_(uniform(torch.empty(self.shape), low, high))
+
+    monkeypatch.setattr(torch.distributions.normal, "_standard_normal", normal)
+    monkeypatch.setattr(torch, "randn", lambda shape, device=None: randn(shape).to(device))
+    monkeypatch.setattr(torch.Tensor, "uniform_", uniform_)
 
 
 @every

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,14 +15,14 @@ from small_learning import ACTION, OBSERVATION, batches, episode, replay
 
 from offline_to_online.dataset.episode import Episode
 from offline_to_online.errors import DataError, TrainingError
-from offline_to_online.learning.replay import SMALLEST_CAPACITY, Batch, Mixture, Replay
+from offline_to_online.learning.replay import SMALLEST_CAPACITY, Batch, Mixture, Replay, replay_for
 
 episodes_drawn = st.lists(st.tuples(st.integers(1, 30), st.booleans()), min_size=1, max_size=12)
 
 
-def made(shapes: list[tuple[int, bool]]) -> tuple[list[Episode], Replay]:
+def made(shapes: list[tuple[int, bool]], **settings: Any) -> tuple[list[Episode], Replay]:
     episodes = [episode(steps, seed=i, terminated=ended) for i, (steps, ended) in enumerate(shapes)]
-    filled = Replay(OBSERVATION.size, ACTION.size)
+    filled = Replay(OBSERVATION.size, ACTION.size, **settings)
     filled.extend(episodes)
     return episodes, filled
 
@@ -56,6 +58,120 @@ def test_only_the_last_step_of_a_terminated_episode_is_terminal(shapes: list[tup
     np.testing.assert_array_equal(everything(filled).terminals[:, 0], expected)
 
 
+def expected(each: Episode, step: int, n_step: int, gamma: float) -> dict[str, Any]:
+    """What a transition must hold, straight from the words of ``Batch``."""
+    end = min(step + n_step, len(each))
+    window = [float(reward) for reward in each.rewards[step:end]]
+    to_go = [gamma**i * float(reward) for i, reward in enumerate(each.rewards[step:])]
+    if not each.terminated:
+        to_go.append(gamma ** len(to_go) * float(each.rewards[-1]) / (1 - gamma))
+    return {
+        "observations": each.observations[step],
+        "actions": each.actions[step],
+        "rewards": sum(gamma**i * reward for i, reward in enumerate(window)),
+        "next_observations": each.observations[end],
+        "terminals": float(each.terminated and end == len(each)),
+        "intervals": end - step,
+        "returns_to_go": sum(to_go),
+        "next_actions": each.actions[min(end, len(each) - 1)],
+    }
+
+
+@given(episodes_drawn, st.integers(1, 40), st.floats(0.0, 0.999))
+@settings(max_examples=60, deadline=None)
+def test_transitions_over_n_steps_stop_at_the_end_of_their_episode(
+    shapes: list[tuple[int, bool]], n_step: int, gamma: float
+) -> None:
+    """Every field of every step of every episode, against sums in plain Python."""
+    episodes, filled = made(shapes, n_step=n_step, gamma=gamma)
+    got = everything(filled)
+    wanted = [expected(each, step, n_step, gamma) for each in episodes for step in range(len(each))]
+    assert len(got) == len(wanted)
+    for name in ("observations", "actions", "next_observations", "next_actions", "terminals", "intervals"):
+        np.testing.assert_array_equal(getattr(got, name), np.stack([np.atleast_1d(row[name]) for row in wanted]))
+    for name in ("rewards", "returns_to_go"):
+        np.testing.assert_allclose(getattr(got, name)[:, 0], [row[name] for row in wanted], rtol=1e-5, atol=1e-5)
+
+
+@given(episodes_drawn, st.integers(1, 40), st.floats(0.0, 0.99))
+@settings(max_examples=40, deadline=None)
+def test_a_bootstrapped_return_to_go_is_the_sum_of_its_windows(
+    shapes: list[tuple[int, bool]], n_step: int, gamma: float
+) -> None:
+    """From step to step the n-step target leads to the return-to-go, as a value function that is right would."""
+    episodes, filled = made(shapes, n_step=n_step, gamma=gamma)
+    got, first = everything(filled), 0
+    for each in episodes:
+        rows = slice(first, first + len(each))
+        to_go = got.returns_to_go[rows, 0].double()
+        last = 0.0 if each.terminated else float(each.rewards[-1]) / (1 - gamma)
+        to_go = torch.cat([to_go, torch.tensor([last])])
+        interval = got.intervals[rows, 0].long()
+        target = (
+            got.rewards[rows, 0]
+            + (1 - got.terminals[rows, 0]) * gamma**interval * to_go[torch.arange(len(each)) + interval]
+        )
+        torch.testing.assert_close(target, to_go[:-1], rtol=1e-4, atol=1e-4)
+        first += len(each)
+
+
+def test_one_step_is_the_logged_reward_to_the_last_bit() -> None:
+    """Whatever the discount: nothing is added and taken off again."""
+    episodes, filled = made([(30, False), (7, True)], gamma=0.3)
+    np.testing.assert_array_equal(everything(filled).rewards[:, 0], np.concatenate([e.rewards for e in episodes]))
+
+
+def test_without_discount_a_time_out_adds_nothing_to_the_returns() -> None:
+    """A reward that goes on for ever has no finite sum there; what was logged is all that is told."""
+    (timed_out,), filled = made([(5, False)], gamma=1.0, n_step=3)
+    returns = everything(filled).returns_to_go[:, 0]
+    np.testing.assert_allclose(returns, np.cumsum(timed_out.rewards[::-1].astype(float))[::-1], rtol=1e-5)
+
+
+def test_returns_that_overflow_are_refused() -> None:
+    """Rewards that are finite each, and in sum are not, would come out as an infinite value."""
+    filled = replay(1)
+    huge = dataclasses.replace(episode(3), rewards=np.full(3, 3e38, np.float32))
+    with pytest.raises(DataError, match=r"rewards up to 3e\+38 \(episode 1 of the replay\)"):
+        filled.append(huge)
+    assert (len(filled), filled.episodes) == (len(replay(1)), 1)
+
+
+@pytest.mark.parametrize("wrong", [{"n_step": 0}, {"gamma": 1.1}, {"gamma": -0.1}, {"gamma": float("nan")}])
+def test_a_window_or_a_discount_out_of_range_is_refused(wrong: dict[str, Any]) -> None:
+    """By its value."""
+    with pytest.raises(TrainingError, match="n_step at least 1, gamma between 0 and 1"):
+        Replay(3, 2, **wrong)
+
+
+@dataclasses.dataclass(frozen=True)
+class Values:
+    """As much of an algorithm's Config as the replay looks at."""
+
+    gamma: float = 0.9
+    n_step: int = 4
+
+
+def test_a_config_says_which_replay_it_needs() -> None:
+    """One that values nothing gets single steps."""
+    needs = replay_for(Values(), 3, 2, capacity_hint=5000)
+    assert (needs.n_step, needs.gamma, needs.device.type, len(needs._actions)) == (4, 0.9, "cpu", 5000)
+    clones = replay_for(SimpleNamespace(updates=5), 3, 2)
+    assert (clones.n_step, clones.gamma) == (1, 0.99)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_batches_of_a_replay_on_a_gpu_are_drawn_and_stay_there() -> None:
+    """By a generator of that device; the content is the one of the host."""
+    _, there = made([(20, True), (9, False)], n_step=3, device="cuda")
+    _, here = made([(20, True), (9, False)], n_step=3)
+    batch = there.sample(16, torch.Generator("cuda").manual_seed(1))
+    for each in dataclasses.fields(Batch):
+        assert getattr(batch, each.name).is_cuda
+        everywhere = getattr(there.gather(torch.arange(len(there), device="cuda")), each.name)
+        assert torch.equal(everywhere.cpu(), getattr(everything(here), each.name))
+
+
 @given(st.integers(1, 5), st.integers(0, 3000))
 @settings(max_examples=20, deadline=None)
 def test_room_made_beforehand_changes_nothing(count: int, capacity_hint: int) -> None:
@@ -87,6 +203,7 @@ def test_batches_have_the_documented_shapes() -> None:
     shapes = {f.name: tuple(getattr(batch, f.name).shape) for f in dataclasses.fields(Batch)}
     assert shapes == {
         "observations": (7, 3), "actions": (7, 2), "rewards": (7, 1), "next_observations": (7, 3), "terminals": (7, 1),
+        "intervals": (7, 1), "returns_to_go": (7, 1), "next_actions": (7, 2),
     }  # fmt: skip
     assert {getattr(batch, f.name).dtype for f in dataclasses.fields(Batch)} == {torch.float32}
 
@@ -152,14 +269,14 @@ def test_a_broken_episode_is_refused_and_leaves_no_trace(changes: dict[str, np.n
 @settings(max_examples=40, deadline=None)
 def test_a_mixture_draws_the_share_it_was_told(share: float, size: int) -> None:
     """Rounded to whole transitions, logged ones first."""
-    far = Replay(OBSERVATION.size, ACTION.size)
+    far = Replay(OBSERVATION.size, ACTION.size, n_step=3)
     far.append(episode(10, offset=1000.0))
     batch = Mixture(offline=replay(2), online=far, online_share=share).sample(size, generator())
     online = round(size * share)
-    assert len(batch) == size
     assert (batch.observations[size - online :] > 900).all()
     assert (batch.observations[: size - online] < 900).all()
-    assert len(batch.next_observations) == len(batch.rewards) == len(batch.terminals) == size
+    assert (batch.intervals[: size - online] == 1).all()
+    assert {len(getattr(batch, each.name)) for each in dataclasses.fields(Batch)} == {size}
 
 
 def test_a_mixture_without_online_steps_is_offline() -> None:

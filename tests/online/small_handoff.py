@@ -14,11 +14,13 @@ from offline_to_online.dataset.split import make_split
 from offline_to_online.dataset.store import load_episodes, write_episodes
 from offline_to_online.evaluation.handoff import HandoffConfig, HandoffSources, write_handoff
 from offline_to_online.evaluation.measure import evaluate_policy
+from offline_to_online.evaluation.off_policy import ScreenConfig
 from offline_to_online.evaluation.panel import load_panel, make_panel, write_panel
 from offline_to_online.learning.algorithms import bc
 from offline_to_online.learning.learner import Normaliser, save_state
 from offline_to_online.learning.policy import Policy
 from offline_to_online.learning.replay import Replay
+from offline_to_online.learning.switch import Switch
 from offline_to_online.learning.training import train
 from offline_to_online.online.config import GatesConfig, OnlineConfig
 from offline_to_online.robots import Dynamics
@@ -37,6 +39,8 @@ GENEROUS = {
 }
 # With a margin this wide a candidate is accepted after very few pairs; nothing here is about who is better.
 LENIENT = {"no_regression": {"margin": 0.9, "alpha": 0.5, "max_pairs": 12, "batch": 4}}
+# Trained too little to be believed, and vetoes nothing.
+SCREEN = ScreenConfig(margin=1e6, members=2, updates=10, hidden_units=(8,))
 STRICT = {"no_regression": {"margin": 0.0, "alpha": 0.001, "max_pairs": 4, "batch": 2}}
 
 
@@ -46,9 +50,10 @@ def small_config(**changes: object) -> OnlineConfig:
         "dynamics": Dynamics(action_gain=0.5),
         "rounds": 2,
         "episodes_per_round": 2,
-        "updates_per_step": 0.1,
+        "switch": Switch(updates_per_step=0.1),
         "registered_model": "small",
         "gates": GatesConfig(safety=GENEROUS, acceptance=LENIENT),
+        "screen": SCREEN,
     }
     return OnlineConfig(**{**small, **changes})
 

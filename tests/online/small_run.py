@@ -11,6 +11,7 @@ from offline_to_online.online.config import OnlineConfig
 from offline_to_online.online.decide import accept_or_reject, log_round
 from offline_to_online.online.finish import close, finish
 from offline_to_online.online.run import OnlineRun
+from offline_to_online.online.screen import screen
 from offline_to_online.online.update import update
 
 
@@ -18,7 +19,8 @@ def play_round(folder: Path, number: int) -> None:
     """One round, each step on a run opened anew."""
     collect(OnlineRun(folder), number)
     safe = safety_gate(OnlineRun(folder), number)["passed"]
-    if safe and update(OnlineRun(folder), number)["candidate"]:
+    made = safe and update(OnlineRun(folder), number)["candidate"]
+    if made and screen(OnlineRun(folder), number)["passed"]:
         audit_candidate(OnlineRun(folder), number)
         certify(OnlineRun(folder), number)
     if safe:

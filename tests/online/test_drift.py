@@ -17,10 +17,12 @@ from offline_to_online.dataset.spec import Array
 from offline_to_online.evaluation.guard import Guard
 from offline_to_online.evaluation.play import load_support
 from offline_to_online.evaluation.rollout import Rollout, read_rollout, run_episode
+from offline_to_online.online import drift
 from offline_to_online.online.beginning import begin
 from offline_to_online.online.collect import collect, evidence_of
 from offline_to_online.online.drift import CollectedData, data_of, judged_actions
 from offline_to_online.online.journal import Journal, Record
+from offline_to_online.online.memory import Kept
 from offline_to_online.online.run import CERTIFY, COLLECT, OnlineRun
 from offline_to_online.support.calibration import Calibration, calibrate
 from offline_to_online.support.estimator import SupportConfig, SupportEstimator
@@ -186,6 +188,7 @@ def test_a_run_that_goes_on_measures_as_if_it_had_not_stopped(
 
     monkeypatch.setattr(Journal, "append", killing)
     while kills < 6:
+        monkeypatch.setattr(drift, "KEPT", Kept(drift.as_handed_off, drift.add_file))
         with contextlib.suppress(KilledError):
             collect_twice(tmp_path, handoff)
     folder = collect_twice(tmp_path, handoff)

@@ -14,6 +14,7 @@ from offline_to_online.dataset.files import folder_sha256, read_json
 from offline_to_online.errors import HandoffError, ParameterError, RunError
 from offline_to_online.evaluation.panel import acceptance_block
 from offline_to_online.evaluation.rollout import read_rollout
+from offline_to_online.learning.switch import Switch
 from offline_to_online.online.beginning import begin, choose_name, is_over, robot_of, run_names
 from offline_to_online.online.collect import collect, safety_gate
 from offline_to_online.online.config import GatesConfig, OnlineConfig
@@ -179,7 +180,9 @@ def test_a_budget_that_cannot_work_is_refused(handoff: Path, tmp_path: Path) -> 
 
 def test_a_warm_up_collects_with_frozen_weights(handoff: Path, tmp_path: Path) -> None:
     """Episodes of the warm-up make no candidate and ask for no updates later."""
-    folder = begin(tmp_path, "a", handoff, small_config(warmup_episodes=2), seed=1, jobs=1).folder
+    folder = begin(
+        tmp_path, "a", handoff, small_config(switch=Switch(updates_per_step=0.1, warmup_episodes=2)), seed=1, jobs=1
+    ).folder
     play_round(folder, 1)
     run = OnlineRun(folder)
     assert (run.result(1, DECISION) or {})["candidate"] is False
@@ -246,23 +249,20 @@ def test_the_configuration_survives_json(finished: Path) -> None:
     assert OnlineRun(finished).config == config
 
 
-def test_reliance_shifts_to_the_robot() -> None:
-    """Online share and learning rate move from round to round as configured."""
-    config = OnlineConfig(
-        rounds=3, online_share=0.2, online_share_last=0.8, learning_rate_scale=0.5, learning_rate_decay=0.5
-    )
-    assert [config.share(k) for k in (1, 2, 3)] == pytest.approx([0.2, 0.5, 0.8])
-    assert [config.learning_rate(k) for k in (1, 2, 3)] == pytest.approx([0.5, 0.25, 0.125])
+def test_schedules_move_with_what_is_collected() -> None:
+    """From the switch to the last planned episode; another version's key is refused by name."""
+    config = OnlineConfig(rounds=3, episodes_per_round=10)
+    assert [config.progress(episodes) for episodes in (0, 15, 30)] == [0.0, 0.5, 1.0]
+    with pytest.raises(ParameterError, match=r"unknown key 'online_share' \(run.json config\)"):
+        OnlineConfig.from_json(dataclasses.asdict(config) | {"online_share": 0.5})
 
 
 @pytest.mark.parametrize(
     "change",
     [
         {"rounds": 0},
-        {"online_share": 1.5},
         {"on_reject": "retry"},
         {"registered_model": "a/b"},
-        {"updates_per_step": 0.0},
         {"exploration_scale": -1.0},
     ],
 )

@@ -17,6 +17,7 @@ from offline_to_online.errors import SupportError
 from offline_to_online.learning.algorithms import support_guard
 from offline_to_online.learning.learner import Normaliser, save_state
 from offline_to_online.learning.replay import Replay
+from offline_to_online.learning.switch import Switch
 from offline_to_online.learning.training import train
 from offline_to_online.online.update import load_learner
 from offline_to_online.robots import pusht
@@ -48,7 +49,7 @@ def episodes() -> list[Episode]:
 @pytest.fixture
 def run(tmp_path: Path) -> Any:
     """As much of an online run as loading its learner looks at: a handoff of a small Support Guard."""
-    config = support_guard.Config(hidden_units=(8,), batch_size=16, cloning_updates=0, behaviour_updates_online=5)
+    config = support_guard.Config(hidden_units=(8,), batch_size=16, cloning_updates=0)
     penalty = SupportPenalty.fit(episodes(), BehaviourConfig(hidden=4, components=2, updates=5), seed=0)
     penalty.save(tmp_path / "behaviour")
     schemas = {"observation": pusht.SPEC.observation, "action": pusht.SPEC.action}
@@ -57,18 +58,19 @@ def run(tmp_path: Path) -> Any:
     )
     save_state(tmp_path / "learner.safetensors", made.state())
     write_json(tmp_path / "card.json", {"algorithm": "support_guard", "config": dataclasses.asdict(config)})
-    return SimpleNamespace(handoff_folder=tmp_path, module=pusht, facts={"seed": 1})
+    return SimpleNamespace(handoff_folder=tmp_path, module=pusht, folder=tmp_path, facts={"seed": 1, "device": "cpu"})
 
 
 def test_it_learns_on_with_the_penalty_and_relies_less_on_the_log(run: Any) -> None:
-    """The penalty is told at every update of the policy, and the behaviour weight falls."""
+    """The penalty is told at every update of the policy, and the behaviour weight stands where the switch put it."""
     learner, batch_size = load_learner(run, run.handoff_folder / "learner.safetensors", Normaliser.identity(5))
     source = Replay(pusht.SPEC.observation.size, pusht.SPEC.action.size)
     source.extend(episodes())
+    Switch(behaviour=(1.0, 0.25)).schedule(learner, 1.0)
     generator = torch.Generator().manual_seed(0)
     curve = train(learner, source, updates=10, batch_size=batch_size, generator=generator)
     assert curve[-1]["penalty"] >= 0
-    assert float(learner.state()["memory.behaviour_weight"]) == pytest.approx(1.0 + 2.0 * 0.8**10)
+    assert float(learner.state()["memory.behaviour"]) == pytest.approx(0.25)
 
 
 def test_a_penalty_that_was_not_handed_off_is_one_error(run: Any) -> None:

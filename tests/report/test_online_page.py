@@ -7,7 +7,7 @@ import pytest
 
 from offline_to_online.dataset.files import folder_sha256, read_json, write_json
 from offline_to_online.errors import DataError, RunError
-from offline_to_online.report.online_page import RATCHET, rolling, write_online_report
+from offline_to_online.report.online_page import RATCHET, write_online_report
 from offline_to_online.report.online_run import aligned_rows, budgets, read_run, round_rows, spent, verdict_rows
 from offline_to_online.report.page import interval, number
 
@@ -186,8 +186,3 @@ def test_a_broken_file_of_a_run_is_named(online):
     with pytest.raises(DataError, match=r"certify\.json"):
         write_online_report(folder)
     assert path.read_bytes() == before
-
-
-def test_a_rolling_mean_starts_with_what_there_is():
-    """The mean of the last two, or of one."""
-    assert rolling(np.array([1.0, 3.0, 5.0]), 2).tolist() == [1.0, 2.0, 4.0]

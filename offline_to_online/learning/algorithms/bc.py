@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from offline_to_online.dataset.spec import ActionSchema, ObservationSchema
 from offline_to_online.learning.algorithms import _d3rlpy
-from offline_to_online.learning.learner import Learner, Normaliser, check_ranges
 
 NEEDS_SUPPORT = False
 PESSIMISM = "none is needed: behaviour cloning estimates no values and repeats what the operators did"
@@ -37,39 +35,24 @@ class Config:
     exploration_std: float = 0.1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "hidden_units", tuple(self.hidden_units))  # YAML gives a list
-        check_ranges(
-            self,
-            updates=(0, 10**9),
-            batch_size=(1, 10**6),
-            learning_rate=(1e-8, 1.0),
-            average_decay=(0.0, 0.999999),
-            hidden_units=(1, 10**5),
-            exploration_std=(0.0, 1.0),
-        )
-
-
-def make(
-    config: Config, *, observation: ObservationSchema, action: ActionSchema, normaliser: Normaliser, seed: int
-) -> Learner:
-    """A learner with weights drawn from the seed; the global random state stays as it is."""
-    return _d3rlpy.D3rlpyLearner(
-        lambda: _parts(config), observation=observation, action=action, normaliser=normaliser, seed=seed
-    )
+        _d3rlpy.check_settings(self)
 
 
 def _parts(config: Config) -> _d3rlpy.Parts:
-    actor = _d3rlpy.FlatAdamFactory()
-    algo = _d3rlpy.d3rlpy().algos.BCConfig(
+    optimisers = {"actor": _d3rlpy.FlatAdamFactory()}
+    settings = _d3rlpy.d3rlpy().algos.BCConfig(
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,
         policy_type="deterministic",
         encoder_factory=_d3rlpy.encoder(config.hidden_units),
-        optim_factory=actor,
+        optim_factory=optimisers["actor"],
     )
     return _d3rlpy.Parts(
-        algo=algo.create(device="cpu:0"),
-        actor=actor,
+        settings=settings,
+        optimisers=optimisers,
         average_decay=config.average_decay,
         exploration_std=config.exploration_std,
     )
+
+
+make = _d3rlpy.learner_of(_parts)

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from offline_to_online.dataset.spec import ActionSchema, ObservationSchema
 from offline_to_online.learning.algorithms import _d3rlpy
-from offline_to_online.learning.learner import Learner, Normaliser, check_ranges
 
 NEEDS_SUPPORT = True
 PESSIMISM = (
@@ -37,6 +35,7 @@ class Config:
         temperature: how strongly the policy prefers advantage (inverse temperature); 0 is cloning.
         max_weight: the largest weight that one transition may get in the policy's loss.
         gamma: discount per step.
+        n_step: rewards summed before the value of what follows stands for the rest (steps).
         tau: share by which the target critics follow the critics at each update.
         critics: how many critics; the smallest value counts.
     """
@@ -51,57 +50,24 @@ class Config:
     temperature: float = 3.0
     max_weight: float = 100.0
     gamma: float = 0.98
+    n_step: int = 1
     tau: float = 0.005
     critics: int = 2
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "hidden_units", tuple(self.hidden_units))  # YAML gives a list
-        rate = (1e-8, 1.0)
-        check_ranges(
-            self,
-            updates=(0, 10**9),
-            batch_size=(1, 10**6),
-            actor_learning_rate=rate,
-            critic_learning_rate=rate,
-            average_decay=(0.0, 0.999999),
-            hidden_units=(1, 10**5),
-            expectile=(0.01, 0.99),
-            temperature=(0.0, 1e3),
-            max_weight=(1e-3, 1e6),
-            gamma=(0.0, 1.0),
-            tau=(1e-6, 1.0),
-            critics=(1, 100),
-        )
-
-
-def make(
-    config: Config, *, observation: ObservationSchema, action: ActionSchema, normaliser: Normaliser, seed: int
-) -> Learner:
-    """A learner with weights drawn from the seed; the global random state stays as it is."""
-    return _d3rlpy.D3rlpyLearner(
-        lambda: _parts(config), observation=observation, action=action, normaliser=normaliser, seed=seed
-    )
+        _d3rlpy.check_settings(self, expectile=(0.01, 0.99), temperature=(0.0, 1e3), max_weight=(1e-3, 1e6))
 
 
 def _parts(config: Config) -> _d3rlpy.Parts:
-    actor, critic = _d3rlpy.FlatAdamFactory(), _d3rlpy.FlatAdamFactory()
-    layers = _d3rlpy.encoder(config.hidden_units)
-    algo = _d3rlpy.d3rlpy().algos.IQLConfig(
-        batch_size=config.batch_size,
-        actor_learning_rate=config.actor_learning_rate,
-        critic_learning_rate=config.critic_learning_rate,
-        actor_encoder_factory=layers,
-        critic_encoder_factory=layers,
-        value_encoder_factory=layers,
-        actor_optim_factory=actor,
-        critic_optim_factory=critic,
+    optimisers = {"actor": _d3rlpy.FlatAdamFactory(), "critic": _d3rlpy.FlatAdamFactory()}
+    settings = _d3rlpy.d3rlpy().algos.IQLConfig(
+        **_d3rlpy.value_settings(config, optimisers),
+        value_encoder_factory=_d3rlpy.encoder(config.hidden_units),
         expectile=config.expectile,
         weight_temp=config.temperature,
         max_weight=config.max_weight,
-        gamma=config.gamma,
-        tau=config.tau,
-        n_critics=config.critics,
     )
-    return _d3rlpy.Parts(
-        algo=algo.create(device="cpu:0"), actor=actor, critic=critic, average_decay=config.average_decay
-    )
+    return _d3rlpy.Parts(settings=settings, optimisers=optimisers, average_decay=config.average_decay, asks_twice=True)
+
+
+make = _d3rlpy.learner_of(_parts)

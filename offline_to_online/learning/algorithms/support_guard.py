@@ -14,6 +14,9 @@ pi    -G(s, pi(s)) / spread of Q + w (a - pi(s))^2, each logged a weighted by ex
 
 At first the policy only imitates, so that the penalty finds it near the data. A time-out is bootstrapped, a terminal
 is not. w falls online, where what the policy does is tried and not only guessed.
+
+Both losses are descended in one step, each seeing the networks as they were before it. Several seeds, or several
+settings of the weights, learn in one batch: every tensor has a first dimension of runs (R), which never mix.
 """
 
 from __future__ import annotations
@@ -21,16 +24,18 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from offline_to_online.dataset.spec import ActionSchema, Array, ObservationSchema
-from offline_to_online.errors import TrainingError
+from offline_to_online.errors import ParameterError, TrainingError
 from offline_to_online.learning.algorithms._ensemble import ActorCritic
-from offline_to_online.learning.learner import Normaliser, Penalty, check_batch, check_ranges
+from offline_to_online.learning.flat_adam import LARGEST_GRADIENT
+from offline_to_online.learning.learner import Normaliser, Penalty, check_batch, check_ranges, check_rate_factors
 from offline_to_online.learning.replay import Batch
 
 NEEDS_SUPPORT = True
@@ -43,8 +48,6 @@ PESSIMISM = (
 
 # Of logged values, in differences between the best and the worst reward: below it they are all alike.
 SMALLEST_SPREAD = 0.01
-Loss = tuple[Tensor, dict[str, Tensor]]
-"""What is descended, and what is told of it by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +64,7 @@ class Config:
         hidden_units: width of each hidden layer (ReLU) of every network.
         critics: how many; their mean moves the policy, their spread is the disagreement that the audit shows.
         gamma: discount per step.
+        n_step: rewards that a target adds up before it bootstraps (steps).
         tau: share by which the target critics follow the critics at each update.
         actor_every: the policy moves at every so many updates of the critics (count).
         cloning_updates: first updates in which the policy only imitates, while the critics learn what that is worth
@@ -68,13 +72,10 @@ class Config:
             and its tanh does not come back from a bound.
         penalty_weight: beta: one nat of penalty costs so many times the difference between the best and the worst
             reward of a step; 0 trusts the critics everywhere.
-        behaviour_weight: of the pull toward logged actions, offline.
-        behaviour_weight_online: what that weight falls to online.
-        behaviour_updates_online: online updates in which it goes about two thirds of that way (count).
+        behaviour_weight: of the pull toward logged actions; the switch lowers it online.
         temperature: how strongly that pull prefers logged actions worth more than the policy's own; 0 is cloning.
         max_weight: the largest weight that one transition may get in it, at least 1, which is the smallest.
         exploration_std: standard deviation of exploring actions, as a share of half of each action's range.
-        online: whether the behaviour weight falls; an online run sets it.
     """
 
     updates: int = 5000
@@ -85,17 +86,15 @@ class Config:
     hidden_units: tuple[int, ...] = (256, 256)
     critics: int = 4
     gamma: float = 0.98
+    n_step: int = 1
     tau: float = 0.01
     actor_every: int = 2
     cloning_updates: int = 1500
     penalty_weight: float = 0.1
     behaviour_weight: float = 3.0
-    behaviour_weight_online: float = 1.0
-    behaviour_updates_online: int = 2000
     temperature: float = 3.0
     max_weight: float = 10.0
     exploration_std: float = 0.1
-    online: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden_units", tuple(self.hidden_units))  # YAML gives a list
@@ -110,21 +109,16 @@ class Config:
             hidden_units=(1, 10**5),
             critics=(2, 100),
             gamma=(0.0, 0.999999),
+            n_step=(1, 1000),
             tau=(1e-6, 1.0),
             actor_every=count,
             cloning_updates=(0, 10**9),
             penalty_weight=weight,
             behaviour_weight=weight,
-            behaviour_weight_online=weight,
-            behaviour_updates_online=count,
             temperature=(0.0, 1e3),
             max_weight=(1.0, 1e6),
             exploration_std=(0.0, 1.0),
         )
-
-    def for_online(self) -> Config:
-        """The same, with a behaviour weight that falls; a state of either fits the other."""
-        return dataclasses.replace(self, online=True)
 
 
 def make(
@@ -135,14 +129,16 @@ def make(
     normaliser: Normaliser,
     seed: int,
     penalty: Penalty | None = None,
+    device: str = "cpu",
 ) -> SupportGuard:
     """A learner with weights drawn from the seed; the global random state stays as it is.
 
     Without a penalty it acts and judges, but refuses to learn.
     """
     return SupportGuard(
-        config, observation=observation, action=action, normaliser=normaliser, seed=seed, penalty=penalty
-    )
+        [config], observation=observation, action=action, normaliser=normaliser, seeds=[seed], penalty=penalty,
+        device=device,
+    )  # fmt: skip
 
 
 def disagreement(
@@ -160,129 +156,202 @@ def disagreement(
 
 
 class SupportGuard(ActorCritic):
-    """The learner; ``memory`` holds the smallest and largest reward seen, the behaviour weight and the updates done."""
+    """The learner, of one run or of several in one batch.
+
+    Args:
+        configs: one for each run; they may differ in ``penalty_weight``, ``behaviour_weight`` and ``temperature``.
+        observation: names and sizes for the exported policy.
+        action: names and bounds.
+        normaliser: of the observations.
+        seeds: of each run's first weights.
+        penalty: what an unlikely action costs; None refuses to learn.
+        device: ``cpu``, or torch's name of an accelerator.
+
+    ``memory`` holds the smallest and largest reward seen (R, 2), the behaviour weight's factor and the updates done.
+    """
 
     def __init__(
         self,
-        config: Config,
+        configs: Sequence[Config],
         *,
         observation: ObservationSchema,
         action: ActionSchema,
         normaliser: Normaliser,
-        seed: int,
+        seeds: Sequence[int],
         penalty: Penalty | None,
+        device: str = "cpu",
     ) -> None:
         memory = {
-            "rewards": torch.tensor([math.inf, -math.inf]),
-            "behaviour_weight": torch.tensor(config.behaviour_weight),
+            "rewards": torch.tensor([[math.inf, -math.inf]]).repeat(len(seeds), 1),
+            "behaviour": torch.tensor(1.0),
             "updates": torch.tensor(0, dtype=torch.int64),
         }
+        config = _alike(configs, len(seeds))
         super().__init__(
-            config, observation=observation, action=action, normaliser=normaliser, seed=seed, memory=memory
-        )
-        self._config, self._penalty = config, penalty
+            config, observation=observation, action=action, normaliser=normaliser, seeds=seeds, memory=memory,
+            device=device,
+        )  # fmt: skip
+        self._config, self._penalty, self._updates = config, penalty, 0
+        self._weights = {
+            name: torch.tensor([[getattr(each, name)] for each in configs], device=device) for name in OF_A_RUN
+        }
         self._pairs = list(itertools.combinations(range(config.critics), 2))
 
     def update(self, batch: Batch) -> dict[str, float]:
-        """The critics' step, and the policy's where it is its turn; raises as ``Learner.update`` does."""
-        done = int(self.memory["updates"])
-        where = f"update {done + 1}"
+        """One step of the critics, and of the policy where it is its turn; raises as ``Learner.update`` does.
+
+        Several runs take a batch of theirs each, stacked (R, N, ...), and tell the means of their losses.
+        """
+        where = f"update {self._updates + 1}"
         check_batch(batch, where=where)
-        memory, steps, acts = dict(self.memory), self.adams["critic"].steps, done % self._config.actor_every == 0
-        self.memory["rewards"] = _widened(memory["rewards"], batch.rewards)
-        try:
-            told = self._descend_told("critic", *self.critic_loss(batch))
-            if acts:
-                with self.frozen_critics():
-                    told |= self._descend_told("actor", *self.actor_loss(batch))
-        except TrainingError as error:
-            self.memory = memory
-            self.adams["critic"].undo_after(steps)
-            raise TrainingError(error.what, where=where, limit=error.limit, remedy=error.remedy) from error
-        self._follow(done, acts)
-        return told
+        told = self.step(batch)
+        names, values = list(told), torch.stack(list(told.values())).tolist()
+        losses = dict(zip(names, values, strict=True))
+        if not losses.pop("sound"):
+            self._updates -= 1
+            raise TrainingError(
+                "the loss or its gradient is not finite, or too large",
+                where=where,
+                limit=f"a gradient of norm below {LARGEST_GRADIENT:g}; the update was not applied",
+                remedy="check rewards and observations for outliers, or lower the learning rate",
+            )
+        return losses
 
-    def critic_loss(self, batch: Batch) -> Loss:
-        """Squared Bellman error of every critic against the same pessimistic target."""
-        target = self.target(batch)
-        values = self.critics(self.normalised(batch.observations), self.squashed(batch.actions))
-        loss = (values - target).square().mean()
-        return loss, {"critic_loss": loss, "value": values.mean()}
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        """``update`` on the device alone: nothing waits, and what is not sound is told instead of raised.
 
-    def actor_loss(self, batch: Batch) -> Loss:
-        """Toward high pessimistic value, and toward logged actions that are worth more than the policy's own."""
-        observations, logged = self.normalised(batch.observations), self.squashed(batch.actions)
-        proposed = self.actor(observations)
-        penalties = self.penalties(batch.observations, proposed)
-        apart = (proposed - logged).square().mean(dim=1)
-        if int(self.memory["updates"]) < self._config.cloning_updates:
-            loss = behaviour = apart.mean()
-        else:
-            pessimistic = self.value(observations, proposed) - self._config.penalty_weight * penalties
-            worth = self.value(observations, logged).detach()
-            weight = (self._config.temperature * (worth - pessimistic.detach())).exp()
-            # Never below 1: a policy that overrates itself must not lose its hold on the data.
-            behaviour = (weight.clamp(1.0, self._config.max_weight) * apart).mean()
-            spread = worth.std(correction=0).clamp(min=SMALLEST_SPREAD)
-            loss = self.memory["behaviour_weight"] * behaviour - pessimistic.mean() / spread
-        told = {"actor_loss": loss, "behaviour_loss": behaviour, "penalty": penalties.mean()}
-        return loss, told | {"share_penalised": (penalties > 0).float().mean()}
-
-    def value(self, observations: Tensor, squashed: Tensor) -> Tensor:
-        """The critics' mean (N,), in differences between the best and the worst reward."""
-        values: Tensor = self.critics(observations, squashed)
-        return values.mean(dim=0) / self._unit()
-
-    @torch.no_grad()
-    def target(self, batch: Batch) -> Tensor:
-        """Bellman targets (N,): the reward, and the pessimistic value of what the policy would do next."""
-        following = self.normalised(batch.next_observations)
-        proposed = self.actor(following)
-        pair = self._pairs[int(self.memory["updates"]) % len(self._pairs)]
-        value = self.targets(following, proposed)[list(pair)].amin(dim=0)
-        value -= self._config.penalty_weight * self._unit() * self.penalties(batch.next_observations, proposed)
-        target: Tensor = batch.rewards[:, 0] + self._config.gamma * (1 - batch.terminals[:, 0]) * value
-        return target.clamp(*self._bounds())
-
-    def penalties(self, observations: Tensor, proposed: Tensor) -> Tensor:
-        """Nats (N,) of squashed candidate actions (N, A) at observations (N, O) in robot units.
+        Returns:
+            The losses by name and ``sound``, scalars: whether the step was taken. If not, all is as it was.
 
         Raises:
             TrainingError: the learner was made without a penalty.
         """
         if self._penalty is None:
             raise TrainingError("no support penalty to learn with", remedy="give make() its penalty")
-        return self._penalty(observations, self.in_robot_units(proposed))
+        batch = batch if batch.actions.ndim > 2 else _of_one_run(batch)
+        seen = self.memory["rewards"]
+        self.memory["rewards"] = _widened(seen, batch.rewards)
+        loss, told, worth = self.critic_loss(batch)
+        acts = self._updates % self._config.actor_every == 0 and self.adams["actor"].rate > 0
+        if acts:
+            actor_loss, of_actor = self.actor_loss(batch, worth)
+            loss, told = loss + actor_loss, told | of_actor
+        sound = self.descend(loss.sum(), ("critic", "actor") if acts else ("critic",))
+        self._follow(sound, seen, acts)
+        return {name: value.detach().mean() for name, value in told.items()} | {"sound": sound.float()}
 
-    def _unit(self) -> Tensor:
-        """The difference between the best and the worst reward seen; 1 where all were alike."""
-        low, high = self.memory["rewards"]
-        return torch.where(high > low, high - low, torch.ones(()))
+    def critic_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        """Squared Bellman error (R,) of every critic against the same pessimistic target.
 
-    def _bounds(self) -> tuple[Tensor, Tensor]:
-        """What the rewards seen could at least and at most add up to, for ever or until a terminal."""
-        low, high = self.memory["rewards"] / (1 - self._config.gamma)
-        return low.clamp(max=0), high.clamp(min=0)
+        Returns:
+            The loss, what is told of it, and the critics' mean value (R, N) of the logged actions, without a gradient.
+        """
+        values = self.critics(self.normalised(batch.observations), self.squashed(batch.actions))
+        loss = (values - self.target(batch).unsqueeze(1)).square().mean(dim=(1, 2))
+        worth = values.detach().mean(dim=1)
+        return loss, {"critic_loss": loss, "value": worth}, worth
 
-    def _descend_told(self, role: str, loss: Tensor, told: Mapping[str, Tensor]) -> dict[str, float]:
-        self.descend(role, loss)
-        return {name: value.item() for name, value in told.items()}
+    def actor_loss(self, batch: Batch, worth: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Toward high pessimistic value, and toward logged actions that are worth more than the policy's own; (R,).
+
+        Args:
+            batch: of each run.
+            worth: the critics' mean value (R, N) of the logged actions.
+        """
+        observations, logged = self.normalised(batch.observations), self.squashed(batch.actions)
+        proposed = self.actor(observations)
+        apart = (proposed - logged).square().mean(dim=-1)
+        if self._updates < self._config.cloning_updates:
+            loss = apart.mean(dim=-1)
+            return loss, {"actor_loss": loss, "behaviour_loss": loss}
+        penalties = self.penalties(batch.observations, proposed)
+        unit = self._unit()
+        value = self.critics(observations, proposed, frozen=True).mean(dim=1) / unit
+        pessimistic, worth = value - self._weights["penalty_weight"] * penalties, worth / unit
+        better = (self._weights["temperature"] * (worth - pessimistic.detach())).exp()
+        # Never below 1: a policy that overrates itself must not lose its hold on the data.
+        better = better.clamp(1.0, self._config.max_weight)
+        behaviour = (better * apart).mean(dim=-1)
+        spread = worth.std(dim=-1, correction=0).clamp(min=SMALLEST_SPREAD)
+        weight = self._weights["behaviour_weight"][:, 0] * self.memory["behaviour"]
+        loss = weight * behaviour - pessimistic.mean(dim=-1) / spread
+        told = {"actor_loss": loss, "behaviour_loss": behaviour, "penalty": penalties}
+        return loss, told | {"share_penalised": (penalties > 0).float()}
 
     @torch.no_grad()
-    def _follow(self, done: int, acts: bool) -> None:
-        """What moves after both steps: the targets, the average that acts, and online the behaviour weight."""
-        if acts and self.adams["actor"].rate:  # a frozen policy does not catch up with itself either
-            self.average.follow(done // self._config.actor_every + 1)
-        for target, critic in zip(self.targets.parameters(), self.critics.parameters(), strict=True):
-            target.lerp_(critic, self._config.tau)
-        if self._config.online:
-            way = self._config.behaviour_weight_online - self.memory["behaviour_weight"]
-            self.memory["behaviour_weight"] = (
-                self.memory["behaviour_weight"] + way / self._config.behaviour_updates_online
-            )
-        self.memory["updates"] = self.memory["updates"] + 1
+    def target(self, batch: Batch) -> Tensor:
+        """Bellman targets (R, N): the rewards, and the pessimistic value of what the policy would do next."""
+        following = self.normalised(batch.next_observations)
+        proposed = self.actor(following)
+        pair = self._pairs[self._updates % len(self._pairs)]
+        value = self.targets(following, proposed, members=pair).amin(dim=1)
+        penalties = self.penalties(batch.next_observations, proposed)
+        value = value - self._weights["penalty_weight"] * self._unit() * penalties
+        left = self._config.gamma ** batch.intervals[..., 0] * (1 - batch.terminals[..., 0])
+        target: Tensor = batch.rewards[..., 0] + left * value
+        low, high = self._bounds()
+        return target.clamp(low, high)
+
+    def penalties(self, observations: Tensor, proposed: Tensor) -> Tensor:
+        """Nats (R, N) of squashed candidate actions (R, N, A) at observations (R, N, O) in robot units."""
+        penalty = cast("Penalty", self._penalty)  # ``step`` refuses to begin without one
+        nats = penalty(observations.flatten(0, 1), self.in_robot_units(proposed).flatten(0, 1))
+        return nats.view(proposed.shape[:2])
+
+    def scale_behaviour(self, factor: float) -> None:
+        """As ``Learner.scale_behaviour``: of the pull toward logged actions.
+
+        Raises:
+            TrainingError: a factor that is negative or not finite.
+        """
+        check_rate_factors(behaviour=factor)
+        self.memory["behaviour"].fill_(factor)
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """As ``Learner.restore``."""
+        super().restore(state)
+        self._updates = int(self.memory["updates"])
+
+    def _unit(self) -> Tensor:
+        """The difference between the best and the worst reward seen (R, 1); 1 where all were alike."""
+        low, high = self.memory["rewards"].unsqueeze(-1).unbind(dim=1)
+        return torch.where(high > low, high - low, torch.ones_like(low))
+
+    def _bounds(self) -> tuple[Tensor, Tensor]:
+        """What the rewards seen could at least and at most add up to, for ever or until a terminal; (R, 1) each."""
+        low, high = (self.memory["rewards"].unsqueeze(-1) / (1 - self._config.gamma)).unbind(dim=1)
+        return low.clamp(max=0), high.clamp(min=0)
+
+    def _follow(self, sound: Tensor, seen: Tensor, acts: bool) -> None:
+        """What moves after a step that was taken; the rewards seen go back to what they were after one that was not."""
+        done = torch.div(self.memory["updates"], self._config.actor_every, rounding_mode="floor") + 1
+        self.follow(sound, done if acts else None)
+        self.memory["rewards"] = torch.where(sound, self.memory["rewards"], seen)
+        self.memory["updates"] = self.memory["updates"] + sound
+        self._updates += 1
+
+
+OF_A_RUN = ("penalty_weight", "behaviour_weight", "temperature")
+
+
+def _alike(configs: Sequence[Config], runs: int) -> Config:
+    """The settings that all runs share, as the first has them; a setting that must not differ does not."""
+    plain = {name: getattr(configs[0], name) for name in OF_A_RUN}
+    if len(configs) != runs or any(dataclasses.replace(each, **plain) != configs[0] for each in configs):
+        raise ParameterError(
+            f"{len(configs)} settings for {runs} runs in one batch",
+            where="support_guard",
+            limit=f"one each, alike but for {', '.join(OF_A_RUN)}",
+            remedy="train them one after another",
+        )
+    return configs[0]
+
+
+def _of_one_run(batch: Batch) -> Batch:
+    return Batch(**{each.name: getattr(batch, each.name).unsqueeze(0) for each in dataclasses.fields(Batch)})
 
 
 def _widened(seen: Tensor, rewards: Tensor) -> Tensor:
-    """The smallest and the largest reward (2,), a batch's (N, 1) among them."""
-    return torch.stack([torch.minimum(seen[0], rewards.min()), torch.maximum(seen[1], rewards.max())])
+    """The smallest and the largest reward (R, 2), those of a batch (R, N, 1) among them."""
+    low, high = rewards.aminmax(dim=1)
+    return torch.cat([torch.minimum(seen[:, :1], low), torch.maximum(seen[:, 1:], high)], dim=1)

@@ -42,6 +42,13 @@ def _quiet_import() -> Iterator[None]:
             structlog.configure(**kept)
 
 
-def encoder(hidden_units: tuple[int, ...]) -> Any:
+def encoder(hidden_units: tuple[int, ...], *, layer_norm: bool = False) -> Any:
     """d3rlpy's factory of the hidden layers."""
-    return d3rlpy().models.VectorEncoderFactory(hidden_units=list(hidden_units), activation=ACTIVATION)
+    return d3rlpy().models.VectorEncoderFactory(
+        hidden_units=list(hidden_units), activation=ACTIVATION, use_layer_norm=layer_norm
+    )
+
+
+def device_name(device: torch.device) -> str:
+    """A device as d3rlpy names it."""
+    return f"{device.type}:{device.index or 0}"

@@ -1,0 +1,205 @@
+"""What the cells say together: a row per setting and method, the claims of the issue, and the learning curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from benchmarks.offline_to_online.settings import METHODS, SETTINGS
+from benchmarks.results_file import claim
+from offline_to_online.dataset.spec import Array
+from offline_to_online.report.learning_curve import Curve, draw_learning_curves
+from offline_to_online.support.drawing import figure_in_style
+
+OURS, CLONING = "support_guard", "bc"
+FETCH = ("fetch", "fetch_weak")
+WEAK_LIMIT = 0.90
+SHOWN_SHARES = (0.0, 0.1, 0.25, 0.5, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Cells by setting and method, a cell a seed.
+
+    Attributes:
+        cells: (setting, method) -> cells in the order of their seeds.
+    """
+
+    cells: Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]
+
+    def curves(self, setting: str, method: str) -> tuple[Array, Array]:
+        """Episodes of the evaluations (K,), and the mean outcome of each seed there (S, K)."""
+        cells, outcome = self.cells[setting, method], SETTINGS[setting].outcome
+        at = np.array([e["episodes"] for e in cells[0]["evaluations"]])
+        return at, np.array([[np.mean(values(e, outcome)) for e in cell["evaluations"]] for cell in cells])
+
+    def final(self, setting: str, method: str) -> Array:
+        """The last evaluation of each seed (S,)."""
+        return self.curves(setting, method)[1][:, -1]
+
+    def dips(self, setting: str, method: str) -> Array:
+        """Of the seeds that end above where they started: how far they fell below it meanwhile, at least 0."""
+        _, curves = self.curves(setting, method)
+        risen = curves[curves[:, -1] > curves[:, 0]]
+        dips: Array = np.maximum(0.0, risen[:, 0] - risen.min(axis=1, initial=1.0))
+        return dips
+
+    def cost(self, setting: str, method: str, name: str) -> Array:
+        """``cost`` or ``interventions`` of all collected episodes of each seed (S,)."""
+        return np.array([float(np.sum(cell["collected"].get(name, [0]))) for cell in self.cells[setting, method]])
+
+    def passed_after(self, setting: str, method: str) -> list[int | None]:
+        """Online episodes until an evaluation is above that seed's behaviour cloning, each seed; None: never."""
+        at, curves = self.curves(setting, method)
+        baseline = dict(zip(self._seeds(setting, CLONING), self.final(setting, CLONING), strict=True))
+        rows = zip(self._seeds(setting, method), curves, strict=True)
+        return [
+            next(
+                (int(n) for n, value in zip(at, row, strict=True) if seed in baseline and value > baseline[seed]), None
+            )
+            for seed, row in rows
+        ]
+
+    def _seeds(self, setting: str, method: str) -> list[int]:
+        return [int(cell["seed"]) for cell in self.cells[setting, method]]
+
+
+def values(evaluation: Mapping[str, Any], outcome: str) -> list[float]:
+    """A value a task."""
+    found = evaluation[outcome]
+    return [float(each) for each in found]
+
+
+def interval(seeds: Array) -> tuple[float, float, float]:
+    """Mean over seeds, and its 95 % t interval; no interval of one seed."""
+    mean = float(np.mean(seeds))
+    if len(seeds) < 2:
+        return mean, mean, mean
+    half = float(stats.t.ppf(0.975, len(seeds) - 1) * np.std(seeds, ddof=1) / np.sqrt(len(seeds)))
+    return mean, mean - half, mean + half
+
+
+def rows(results: Results) -> list[dict[str, Any]]:
+    """A row per setting and method, every figure with its interval over seeds."""
+    found = list[dict[str, Any]]()
+    for setting, method in results.cells:
+        at, curves = results.curves(setting, method)
+        dips = results.dips(setting, method)
+        found.append(
+            {
+                "setting": setting,
+                "method": method,
+                "outcome": SETTINGS[setting].outcome,
+                "seeds": len(curves),
+                "curve": [
+                    {"episodes": int(n), "mean": m, "interval": [low, high]}
+                    for n, (m, low, high) in zip(at, map(interval, curves.T), strict=True)
+                ],
+                "ends_above_start": len(dips) if len(at) > 1 else None,
+                "mean_dip": float(dips.mean()) if len(dips) and len(at) > 1 else None,
+                "cost": list(interval(results.cost(setting, method, "cost"))),
+                "interventions": list(interval(results.cost(setting, method, "interventions"))),
+                "passes_cloning_after": results.passed_after(setting, method),
+            }
+        )
+    return found
+
+
+def claims(results: Results) -> list[dict[str, Any]]:
+    """What the issue asks of Support Guard on both Fetch settings; nothing where a method or a seed is missing."""
+    found = list[dict[str, Any]]()
+    for setting in FETCH:
+        there = [method for (where, method) in results.cells if where == setting]
+        if set(there) == set(METHODS):
+            found += [_best_or_tied(results, setting, there), _smallest_dip(results, setting, there)]
+    if ("fetch_weak", OURS) in results.cells:
+        mean, low, high = interval(results.final("fetch_weak", OURS))
+        text = f"Support Guard on the weaker arm, mean success after 150 episodes [{low:.2f}, {high:.2f}]"
+        found.append(claim(text, round(mean, 4), WEAK_LIMIT, mean >= WEAK_LIMIT))
+    return found
+
+
+def _best_or_tied(results: Results, setting: str, there: Sequence[str]) -> dict[str, Any]:
+    finals = {method: results.final(setting, method) for method in there}
+    best = max(there, key=lambda method: float(finals[method].mean()))
+    difference, low, high = interval(finals[OURS] - finals[best])
+    above = interval(finals[CLONING])[2]
+    tied = high >= 0 and min(finals[OURS].mean(), finals[best].mean()) > above
+    said = f"{setting}: Support Guard best or tied at the end; best is {METHODS[best].label}, paired difference"
+    return claim(f"{said} [{low:+.3f}, {high:+.3f}]", round(difference, 4), "best, or 0 inside and both above BC's "
+                 f"interval ({above:.2f})", best == OURS or tied)  # fmt: skip
+
+
+def _smallest_dip(results: Results, setting: str, there: Sequence[str]) -> dict[str, Any]:
+    dips = {method: results.dips(setting, method) for method in there if len(results.curves(setting, method)[0]) > 1}
+    means = {method: float(found.mean()) for method, found in dips.items() if len(found)}
+    others = min((mean for method, mean in means.items() if method != OURS), default=1.0)
+    holds = OURS in means and means[OURS] <= others
+    text = f"{setting}: mean dip of Support Guard's runs that end above pi_0, against the smallest of the others'"
+    return claim(text, round(means.get(OURS, float("nan")), 4), round(others, 4), holds)
+
+
+def table(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The rows in Markdown, as docs and README show them (tests/test_docs.py holds them to it)."""
+    lines = list[str]()
+    for setting in dict.fromkeys(row["setting"] for row in found):
+        budget = SETTINGS[setting].episodes
+        heads = ["before", *(f"{share:.0%}" for share in SHOWN_SHARES[1:])]
+        lines += ["", f"| {setting} | {' | '.join(heads)} | dip | cost | interventions | passes BC after |"]
+        lines.append("|---" * (len(heads) + 5) + "|")
+        for row in (row for row in found if row["setting"] == setting):
+            points = {share: _at(row["curve"], share * budget) for share in SHOWN_SHARES}
+            cells = [_cell(points[share]) for share in SHOWN_SHARES]
+            rest = [_dip(row), _with_interval(row["cost"], 1), _with_interval(row["interventions"], 0), _passed(row)]
+            if len(row["curve"]) == 1:
+                cells, rest = [cells[0], "", "", "", cells[0]], ["", "", "", ""]
+            lines.append(f"| {METHODS[row['method']].label} | {' | '.join([*cells, *rest])} |")
+    return lines[1:]
+
+
+def _at(curve: Sequence[Mapping[str, Any]], episodes: float) -> Mapping[str, Any]:
+    return next((point for point in curve if point["episodes"] >= episodes), curve[-1])
+
+
+def _cell(point: Mapping[str, Any]) -> str:
+    low, high = point["interval"]
+    return f"{point['mean']:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _with_interval(three: Sequence[float], digits: int) -> str:
+    mean, low, high = three
+    return f"{mean:.{digits}f} [{max(0.0, low):.{digits}f}, {high:.{digits}f}]"
+
+
+def _dip(row: Mapping[str, Any]) -> str:
+    if row["mean_dip"] is None:
+        return "none rose"
+    return f"{row['mean_dip']:.3f} ({row['ends_above_start']} of {row['seeds']})"
+
+
+def _passed(row: Mapping[str, Any]) -> str:
+    return ", ".join("never" if each is None else str(each) for each in row["passes_cloning_after"])
+
+
+def draw(results: Results, path: Path) -> None:
+    """The learning curves of every setting, with bands over seeds."""
+    settings = list(dict.fromkeys(setting for setting, _ in results.cells))
+    with figure_in_style(7.6, 3.4 * len(settings)) as figure:
+        for number, setting in enumerate(settings):
+            axes = figure.add_subplot(len(settings), 1, number + 1)
+            curves = list[Curve]()
+            for method in (method for where, method in results.cells if where == setting):
+                at, per_seed = results.curves(setting, method)
+                if len(at) == 1:
+                    at, per_seed = np.array([0, SETTINGS[setting].episodes]), np.repeat(per_seed, 2, axis=1)
+                mean, low, high = np.array([interval(column) for column in per_seed.T]).T
+                curves.append(Curve(METHODS[method].label, at, mean, low, high))
+            draw_learning_curves(axes, curves, label=SETTINGS[setting].outcome)
+            axes.set_title(setting)
+            axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        figure.savefig(path, format="svg", metadata={"Date": None})
