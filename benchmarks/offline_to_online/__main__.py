@@ -66,7 +66,7 @@ def quick() -> None:
     found = dict[tuple[str, str], list[dict[str, Any]]]()
     for name, method in METHODS.items():
         small = dataclasses.replace(method, config={**method.config, **QUICK_CONFIG})
-        found["fetch_weak", name] = [{"seed": 1, **run_cell(setting, small, 1)}]
+        found["fetch_weak", name] = [{"seed": 1, **compact(run_cell(setting, small, 1))}]
     results = Results(found)
     print("\n".join(table(rows(results))))
     print(save(f"{NAME}_quick", seeds=[1], rows=rows(results), claims=claims(results), at=commit()))

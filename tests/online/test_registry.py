@@ -73,6 +73,7 @@ def test_a_version_carries_its_evidence(finished: Path) -> None:
         "support_drift",
         "constraint_cost",
         "no_regression",
+        "off_policy_evaluation",
     }
     assert set(evidence["handoff"]) == set(FIVE)
     assert evidence["panel_sha256"] == run.panel.sha256
