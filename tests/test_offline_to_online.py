@@ -67,6 +67,17 @@ def test_a_tie_counts_only_above_behaviour_cloning() -> None:
     assert not summary.claims(summary.Results(cells))[0]["holds"]
 
 
+def test_a_table_that_is_not_whole_claims_nothing_of_the_others() -> None:
+    """A seed or cloning that is missing: rows, but no comparison, and no traceback."""
+    whole = made_up([[0.5, 0.6, 0.95]] * 5)
+    for left in (("fetch_weak", "iql"), ("fetch_weak", "bc")):
+        cells = {key: found for key, found in whole.cells.items() if key != left}
+        assert len(summary.claims(summary.Results(cells))) == 1
+        assert summary.table(summary.rows(summary.Results(cells)))
+    fewer = {**whole.cells, ("fetch_weak", "iql"): whole.cells["fetch_weak", "iql"][:3]}
+    assert len(summary.claims(summary.Results(fewer))) == 1
+
+
 def test_a_dip_is_of_the_runs_that_end_above_their_start() -> None:
     """The others do not dip, they fall."""
     results = made_up([[0.5, 0.4, 0.6], [0.5, 0.2, 0.5], [0.5, 0.6, 0.7], [0.5, 0.3, 0.9], [0.9, 0.1, 0.2]])

@@ -22,7 +22,7 @@ from joblib import Parallel, delayed, parallel_config
 
 from benchmarks import results_file
 from benchmarks.offline_to_online.cell import run_cell
-from benchmarks.offline_to_online.preparing import config_of
+from benchmarks.offline_to_online.preparing import config_of, sources
 from benchmarks.offline_to_online.settings import METHODS, SETTINGS, Method, Setting
 from benchmarks.offline_to_online.summary import FETCH, Results, claims, draw, rows, table
 from benchmarks.results_file import commit, machine, save
@@ -110,7 +110,7 @@ def compact(found: Mapping[str, Any]) -> dict[str, Any]:
 
 def made_with(setting: Setting, method: Method) -> dict[str, Any]:
     """Every setting that a cell rests on, as JSON gives it back."""
-    parts = {"setting": dataclasses.asdict(setting), "method": dataclasses.asdict(method)}
+    parts = {"setting": dataclasses.asdict(setting), "method": dataclasses.asdict(method), "sources": sources()}
     parts |= {"offline": dataclasses.asdict(config_of(method, setting))}
     parts |= {"online": dataclasses.asdict(config_of(method, setting, online=True))}
     known: dict[str, Any] = json.loads(json.dumps(parts))

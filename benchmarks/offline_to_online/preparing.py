@@ -18,6 +18,7 @@ import torch
 from benchmarks import support_data
 from benchmarks.offline_to_online.settings import ALPHA, SUPPORT, Method, Setting
 from offline_to_online.dataset.episode import Episode
+from offline_to_online.dataset.files import file_sha256
 from offline_to_online.dataset.manifest import SplitRule
 from offline_to_online.dataset.split import make_split
 from offline_to_online.learning.learner import Learner, Normaliser, load_state, needs_penalty, save_state
@@ -30,6 +31,8 @@ from offline_to_online.support.calibration import Calibration, calibrate
 from offline_to_online.support.estimator import SupportEstimator
 from offline_to_online.support.penalty import SupportPenalty
 
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = [f"offline_to_online/{room}" for room in ("dataset", "robots", "support", "learning", "evaluation")]
 SCRATCH = Path(os.environ.get("OFFLINE_TO_ONLINE_BUILD", "build/offline_to_online"))
 RULE = SplitRule(train=0.7, calibration=0.2, heldout=0.1)
 OPERATORS = {
@@ -119,7 +122,7 @@ def logged(config: Any, shared: Prepared) -> Replay:
 def offline(method: Method, setting: Setting, shared: Prepared, seed: int) -> Path:
     """The folder of the learner trained offline: ``learner.safetensors``, ``policy.safetensors``; made once."""
     config = config_of(method, setting)
-    folder = shared.folder / f"{method.algorithm}-{_digest(dataclasses.asdict(config))}"
+    folder = shared.folder / f"{method.algorithm}-{_digest(dataclasses.asdict(config) | {'sources': sources()})}"
     if (folder / "policy.safetensors").is_file():
         return folder
     learner = make(method, config, shared, seed)
@@ -139,6 +142,14 @@ def offline(method: Method, setting: Setting, shared: Prepared, seed: int) -> Pa
 def state_of(folder: Path) -> dict[str, torch.Tensor]:
     """The learner's state that ``offline`` wrote."""
     return load_state(folder / "learner.safetensors")
+
+
+@functools.cache
+def sources() -> str:
+    """Hash of all code that a cell's figures come from: one table has one version of it."""
+    files = [path for part in SOURCES for path in sorted((ROOT / part).rglob("*.py"))]
+    files += [Path(__file__).with_name(name) for name in ("preparing.py", "cell.py")]
+    return hashlib.sha256("".join(file_sha256(path) for path in files).encode()).hexdigest()[:12]
 
 
 def _digest(settings: Mapping[str, Any]) -> str:

@@ -56,8 +56,9 @@ class Results:
     def passed_after(self, setting: str, method: str) -> list[int | None]:
         """Online episodes until an evaluation is above that seed's behaviour cloning, each seed; None: never."""
         at, curves = self.curves(setting, method)
-        baseline = dict(zip(self._seeds(setting, CLONING), self.final(setting, CLONING), strict=True))
-        rows = zip(self._seeds(setting, method), curves, strict=True)
+        there = (setting, CLONING) in self.cells
+        baseline = dict(zip(self.seeds(setting, CLONING), self.final(setting, CLONING), strict=True)) if there else {}
+        rows = zip(self.seeds(setting, method), curves, strict=True)
         return [
             next(
                 (int(n) for n, value in zip(at, row, strict=True) if seed in baseline and value > baseline[seed]), None
@@ -65,7 +66,8 @@ class Results:
             for seed, row in rows
         ]
 
-    def _seeds(self, setting: str, method: str) -> list[int]:
+    def seeds(self, setting: str, method: str) -> list[int]:
+        """Of its cells, in order."""
         return [int(cell["seed"]) for cell in self.cells[setting, method]]
 
 
@@ -115,7 +117,8 @@ def claims(results: Results) -> list[dict[str, Any]]:
     found = list[dict[str, Any]]()
     for setting in FETCH:
         there = [method for (where, method) in results.cells if where == setting]
-        if set(there) == set(METHODS):
+        seeds = {tuple(results.seeds(setting, method)) for method in there}
+        if set(there) == set(METHODS) and len(seeds) == 1:
             found += [_best_or_tied(results, setting, there), _smallest_dip(results, setting, there)]
     if ("fetch_weak", OURS) in results.cells:
         mean, low, high = interval(results.final("fetch_weak", OURS))
@@ -136,7 +139,10 @@ def _best_or_tied(results: Results, setting: str, there: Sequence[str]) -> dict[
 
 
 def _smallest_dip(results: Results, setting: str, there: Sequence[str]) -> dict[str, Any]:
-    dips = {method: results.dips(setting, method) for method in there if len(results.curves(setting, method)[0]) > 1}
+    # From scratch there is no offline policy to fall below.
+    switches = {method: METHODS[method].switch for method in there}
+    fall = [method for method, switch in switches.items() if switch is not None and switch.keep]
+    dips = {method: results.dips(setting, method) for method in fall}
     means = {method: float(found.mean()) for method, found in dips.items() if len(found)}
     others = min((mean for method, mean in means.items() if method != OURS), default=1.0)
     holds = OURS in means and means[OURS] <= others

@@ -130,7 +130,7 @@ def fitted_q(
 ) -> OffPolicyValues:
     """Evaluate policies on logged transitions, from the initial states of the logged episodes.
 
-    Its cost does not grow with the number of transitions beyond what the updates draw.
+    Beside what the updates draw, its cost is one look at every episode and its first step.
 
     Args:
         replays: the logged steps, each transition over a single step; rewards as they were.
@@ -141,12 +141,15 @@ def fitted_q(
         progress: called with (updates done, updates in all).
 
     Raises:
-        ParameterError: a discount outside [0, 1), or no policy.
+        ParameterError: a discount outside [0, 1), no policy, or a replay of another discount or of several steps.
         TrainingError: there is no transition, or a value is not finite.
     """
     if not 0.0 <= gamma < 1.0 or not policies:
         what = f"discount {gamma:g}, {len(policies)} policies"
         raise ParameterError(what, where="off-policy evaluation", limit="in [0, 1), at least 1", remedy="mend it")
+    if any(replay.gamma != gamma or replay.n_step != 1 for replay in replays):
+        what = "a replay whose returns are of another discount, or of several steps"
+        raise ParameterError(what, where="off-policy evaluation", limit=f"single steps, {gamma:g}", remedy="mend it")
     if not sum(map(len, replays)):
         raise TrainingError("no transitions to evaluate on", limit="at least 1", remedy="append an episode first")
     with one_thread():

@@ -38,14 +38,19 @@ class FlatAdam:
     Args:
         modules: networks whose parameters it owns from now on.
         learning_rate: of Adam (Kingma and Ba, 2015), betas 0.9 and 0.999.
+
+    Attributes:
+        vector: all parameters (P,).
+        learning_rate: as it is configured.
+        rate: as it is scaled now.
     """
 
     def __init__(self, modules: Iterable[nn.Module], learning_rate: float) -> None:
         parameters = list(dict.fromkeys(p for module in modules for p in module.parameters()))
         self.vector = nn.Parameter(one_vector(parameters))
         self.vector.grad = self._gradient = torch.zeros_like(self.vector)
-        self.learning_rate = learning_rate
-        self.optim = torch.optim.Adam([self.vector], lr=learning_rate, fused=True)
+        self.learning_rate = self.rate = learning_rate
+        self.optim = torch.optim.Adam([self.vector], lr=learning_rate, fused=True, capturable=self.vector.is_cuda)
         self._moments: dict[str, Tensor] = {
             "step": torch.tensor(0.0, device=self.vector.device),
             "exp_avg": torch.zeros_like(self.vector),
@@ -110,11 +115,6 @@ class FlatAdam:
         """Steps done."""
         return float(self._moments["step"])
 
-    @property
-    def rate(self) -> float:
-        """The learning rate as it is scaled now."""
-        return float(self.optim.param_groups[0]["lr"])
-
     def scale(self, factor: float) -> None:
         """Set the learning rate to a multiple of the configured one."""
         self._set_rate(self.learning_rate * factor)
@@ -131,6 +131,7 @@ class FlatAdam:
         self._set_rate(float(state["learning_rate"]))
 
     def _set_rate(self, rate: float) -> None:
+        self.rate = rate
         if self.vector.is_cuda:
             self.optim.param_groups[0]["lr"].fill_(rate)
         else:

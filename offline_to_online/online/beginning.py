@@ -13,6 +13,7 @@ from offline_to_online.dataset.files import file_sha256, read_json, write_json
 from offline_to_online.errors import HandoffError, PanelError, ParameterError, RunError
 from offline_to_online.evaluation.handoff import load_handoff
 from offline_to_online.evaluation.panel import Panel, load_panel
+from offline_to_online.learning.training import require_device
 from offline_to_online.online.config import OnlineConfig
 from offline_to_online.online.run import EVALUATED_CONDITIONS, OVER, OnlineRun
 
@@ -95,11 +96,13 @@ def begin(
 
     Raises:
         HandoffError: the handoff is incomplete, or what it rests on was changed.
-        ParameterError: the interaction budget does not cover the final evaluation and one round.
+        ParameterError: the interaction budget does not cover the final evaluation and one round, or there is no such
+            device.
     """
     folder = root / name
     if not (folder / "run.json").is_file():
         load_handoff(handoff)
+        require_device(device, where="params.yaml")
         fresh = root / f".{name}.new"
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.copytree(handoff, fresh / "handoff")

@@ -40,10 +40,11 @@ class Kept(Generic[Grows]):
         if self._held is None or not self._goes_on(run, episodes):
             self._held, self._episodes = (run.folder.resolve(), self._make(run)), 0
             self._record = run.journal.records[0]
-        held = self._held[1]
+        held, made, self._held = self._held[1], self._held, None  # cut within an addition, it is made anew
         for record in run.journal.of(EPISODE)[self._episodes : episodes]:
             self._add(held, run.episode_path(int(record.data["index"])))
             self._episodes, self._record = self._episodes + 1, record
+        self._held = made
         return held
 
     def _goes_on(self, run: OnlineRun, episodes: int) -> bool:

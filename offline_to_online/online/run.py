@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from offline_to_online.dataset.files import file_sha256, read_json, write_json
-from offline_to_online.errors import RunError
+from offline_to_online.errors import ParameterError, RunError
 from offline_to_online.evaluation.handoff import load_handoff
 from offline_to_online.evaluation.panel import Panel, load_panel
 from offline_to_online.online.config import OnlineConfig
@@ -76,7 +76,7 @@ class OnlineRun:
             raise RunError("no such run", where=str(folder), remedy="start one: python -m flows.finetune --new")
         self.folder = folder
         self.facts: dict[str, Any] = read_json(folder / "run.json")
-        self.config = OnlineConfig.from_json(self.facts["config"])
+        self.config = _config_of(self.facts["config"], folder)
         self.journal = Journal(folder / "journal.jsonl")
         self.journal.once("begin", {}, {"run": self.name, "sha256": file_sha256(folder / "run.json")})
         self.handoff: dict[str, Any] = load_handoff(folder / "handoff")
@@ -216,3 +216,15 @@ class OnlineRun:
             learner_since=self.collected(before=number + 1) if goes_on else standing.learner_since,
             candidates=standing.candidates + (not decision.get("vetoed", False)),
         )
+
+
+def _config_of(row: Mapping[str, Any], folder: Path) -> OnlineConfig:
+    try:
+        return OnlineConfig.from_json(row)
+    except ParameterError as error:
+        raise RunError(
+            f"settings that this version does not know: {error.what}",
+            where=str(folder / "run.json"),
+            limit="a run goes on with the version that it was begun with",
+            remedy="finish it with that version, or start another: python -m flows.finetune --new",
+        ) from error

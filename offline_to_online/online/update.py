@@ -83,6 +83,9 @@ def _update(run: OnlineRun, number: int) -> dict[str, Any]:
     }
     if not updates:
         return {"candidate": False, "reason": "warm-up: the weights are frozen", **facts}
+    if values_alone == updates:
+        # The policy would be the champion itself: nothing to certify. They are made again with the next round's.
+        return {"candidate": False, "reason": "only the values would have learned", **facts}
     learner, batch_size = load_learner(run, standing.learner, transitions.normaliser, fresh=_is_fresh(run, standing))
     sampler = switch.sampler(transitions.offline, transitions.online, work.share)
     try:

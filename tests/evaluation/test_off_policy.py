@@ -118,11 +118,13 @@ def test_the_interval_covers_as_often_as_it_says() -> None:
 def test_what_cannot_be_evaluated_is_refused() -> None:
     """No transitions, no policy, or a discount under which a sum never ends."""
     with pytest.raises(TrainingError, match="no transitions"):
-        evaluate(Replay(1, 1))
+        evaluate(Replay(1, 1, gamma=GAMMA))
     with pytest.raises(ParameterError, match="0 policies"):
         evaluate(corridor_log(2, seed=0), policies={})
     with pytest.raises(ParameterError, match="discount 1"):
         fitted_q([corridor_log(2, seed=0)], BOTH, BRIEF, gamma=1.0, generator=torch.Generator())
+    with pytest.raises(ParameterError, match="of another discount, or of several steps"):
+        evaluate(Replay(1, 1, gamma=GAMMA, n_step=2))
 
 
 @pytest.mark.parametrize(

@@ -249,6 +249,28 @@ def test_rewards_over_several_steps_are_bootstrapped_after_them() -> None:
     torch.testing.assert_close(three, one * 0.25)
 
 
+def test_a_sum_of_rewards_is_not_taken_for_a_reward() -> None:
+    """What the penalty and the bounds are measured by stays a reward of one step, over however many it is summed."""
+    made = guard(gamma=0.5)
+    batch = batches(1)[0]
+    made.step(alike(batch, rewards=torch.full((32, 1), -1.75), intervals=torch.full((32, 1), 3.0)))
+    assert made.memory["rewards"].tolist() == [[-1.0, -1.0]]
+
+
+def test_the_average_counts_the_updates_of_the_policy_alone() -> None:
+    """After updates of the values alone it begins anew, and so follows at once."""
+    made = guard()
+    made.scale_learning_rates(actor=0.0)
+    for batch in batches(10):
+        made.update(batch)
+    assert int(made.memory["policy_updates"]) == 0
+    assert int(made.memory["updates"]) == 10
+    made.scale_learning_rates()
+    for batch in batches(4):
+        made.update(batch)
+    assert int(made.memory["policy_updates"]) == 2
+
+
 def test_the_critics_disagree_more_where_nothing_was_logged() -> None:
     """And a saved state says the same as the learner that it is of."""
     made = guard(gamma=0.0, **QUICK)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from offline_to_online.dataset.files import folder_sha256, read_json
+from offline_to_online.dataset.files import folder_sha256, read_json, write_json
 from offline_to_online.errors import HandoffError, ParameterError, RunError
 from offline_to_online.evaluation.panel import acceptance_block
 from offline_to_online.evaluation.rollout import read_rollout
@@ -287,3 +287,13 @@ def test_a_block_is_used_once_whatever_the_run(handoff: Path, tmp_path: Path) ->
     assert first.facts["first_block"] == 0
     assert second.facts["first_block"] == small_config().rounds
     assert not set(first.facts["acceptance_sha256"]) & set(second.facts["acceptance_sha256"])
+
+
+def test_a_run_of_other_settings_is_refused_as_one(handoff: Path, tmp_path: Path) -> None:
+    """Begun by a version that had another one: it says which, where, and what to do, and edits nothing."""
+    run = begin(tmp_path, "run-001", handoff, small_config(), seed=1, jobs=1)
+    facts = read_json(run.folder / "run.json")
+    facts["config"]["online_share"] = 0.5
+    write_json(run.folder / "run.json", facts)
+    with pytest.raises(RunError, match=r"does not know: .*online_share.*run.json.*finish it with that version"):
+        OnlineRun(run.folder)

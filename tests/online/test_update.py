@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from offline_to_online.dataset.files import folder_sha256, read_json
+from offline_to_online.dataset.files import file_sha256, folder_sha256, read_json
 from offline_to_online.errors import ParameterError
 from offline_to_online.learning.policy import Policy
 from offline_to_online.learning.switch import Switch
@@ -72,24 +72,22 @@ def begun(root: Path, handoff: Path, switch: Switch, **changes: Any) -> OnlineRu
 def test_the_first_updates_leave_the_policy_alone(
     handoff: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """``value_updates`` are counted from the switch, over the rounds; each episode is read once."""
+    """A round of ``value_updates`` alone has no candidate to certify; the next makes them, and its own. Read once."""
     read = forget(monkeypatch)
     run = begun(tmp_path, handoff, Switch(updates_per_step=0.1, value_updates=13))
     first = update(run, 1)
-    assert (first["updates"], first["values_alone"], first["updates_since_switch"]) == (10, 10, 10)
-    baseline, candidate = (
-        Policy.load(path) for path in (run.baseline, run.round_folder(1) / "candidate/policy.safetensors")
-    )
+    assert (first["candidate"], first["reason"]) == (False, "only the values would have learned")
+    assert not (run.round_folder(1) / "candidate").exists()
+    baseline = Policy.load(run.baseline)
     states = updating.KEPT.after(run, 2).online.gather(torch.arange(20)).observations.numpy()
-    assert (baseline.act(states) == candidate.act(states)).all()
-    run.phase(1, DECISION, lambda: {"candidate": True, "accepted": False, "reason": "told so", "version": ""})
+    run.phase(1, DECISION, lambda: {"candidate": False, "accepted": False, "reason": first["reason"]})
     collect(run, 2)
     second = update(run, 2)
-    assert (second["updates"], second["values_alone"], second["updates_since_switch"]) == (10, 3, 20)
-    assert second["started_from_sha256"] == first["learner_sha256"]
+    assert (second["updates"], second["values_alone"], second["updates_since_switch"]) == (20, 13, 20)
+    assert second["started_from_sha256"] == file_sha256(run.handoff_folder / "learner.safetensors")
     moved = Policy.load(run.round_folder(2) / "candidate/policy.safetensors")
     assert not (baseline.act(states) == moved.act(states)).all()
-    assert [row["update"] for row in read_json(run.round_folder(2) / "candidate/curve.json")] == list(range(1, 11))
+    assert [row["update"] for row in read_json(run.round_folder(2) / "candidate/curve.json")] == list(range(1, 21))
     assert [path.name for path in read] == [run.episode_path(index).name for index in range(4)]
 
 
@@ -104,8 +102,13 @@ def test_where_the_schedules_stand_is_written_down(handoff: Path, tmp_path: Path
 
 
 def test_a_gpu_that_is_not_there_is_one_error(handoff: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that was begun on one does not go on elsewhere with other last digits."""
+    """None is begun on one, and one that was does not go on elsewhere with other last digits."""
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ParameterError, match=r"no GPU is found \(params.yaml\)"):
+        begin(tmp_path, "run-001", handoff, small_config(), seed=1, jobs=1, device="cuda")
+    assert not (tmp_path / "run-001").exists()
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     run = begin(tmp_path, "run-001", handoff, small_config(), seed=1, jobs=1, device="cuda")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(ParameterError, match=r"no GPU is found \(.*run.json\)"):
         updating.transitions_of_logs(run)

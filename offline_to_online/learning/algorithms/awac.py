@@ -1,11 +1,12 @@
 """AWAC (Nair et al., 2020): cloning, weighted by how much better than the policy a logged action is.
 
-Q     (r + gamma min Q'(s', a') - Q(s, a))^2, a' drawn from the policy      (algorithm 1)
+Q     (r + gamma (min Q'(s', a') - log pi(a' | s')) - Q(s, a))^2, a' drawn from the policy and squashed
 pi    -log pi(a | s) exp((Q(s, a) - V(s)) / lambda) over logged pairs       (equation 13)
 
-V is the mean value of actions drawn from the policy, and the weights are normalised over the batch. It has no weight
-of a behaviour term that could be scaled: all of the policy's loss is one. Exploring, it deviates as it learned to, by a
-deviation that does not depend on the observation.
+The paper's target has no entropy (algorithm 1). d3rlpy's has, with a temperature of one, since it is SAC's; it is kept
+here as it is, for the same batches to give the same parameters. V is the mean value of actions drawn from the policy,
+and the weights are normalised over the batch. It has no weight of a behaviour term that could be scaled: all of the
+policy's loss is one. Exploring, it deviates as it learned to, by a deviation that does not depend on the observation.
 """
 
 from __future__ import annotations

@@ -167,7 +167,8 @@ class SupportGuard(ActorCritic):
         penalty: what an unlikely action costs; None refuses to learn.
         device: ``cpu``, or torch's name of an accelerator.
 
-    ``memory`` holds the smallest and largest reward seen (R, 2), the behaviour weight's factor and the updates done.
+    ``memory`` holds the smallest and largest reward of a step seen (R, 2; over several steps, their mean), the factor
+    of the behaviour weight, and the updates done, of all and of the policy.
     """
 
     def __init__(
@@ -185,6 +186,7 @@ class SupportGuard(ActorCritic):
             "rewards": torch.tensor([[math.inf, -math.inf]]).repeat(len(seeds), 1),
             "behaviour": torch.tensor(1.0),
             "updates": torch.tensor(0, dtype=torch.int64),
+            "policy_updates": torch.tensor(0, dtype=torch.int64),
         }
         config = _alike(configs, len(seeds))
         super().__init__(
@@ -221,7 +223,8 @@ class SupportGuard(ActorCritic):
         """``update`` on the device alone: nothing waits, and what is not sound is told instead of raised.
 
         Returns:
-            The losses by name and ``sound``, scalars: whether the step was taken. If not, all is as it was.
+            The losses by name and ``sound``, scalars: whether the step was taken. If not, all that ``state`` holds is
+            as it was; only the turns of the policy and of the target critics go on.
 
         Raises:
             TrainingError: the learner was made without a penalty.
@@ -230,7 +233,7 @@ class SupportGuard(ActorCritic):
             raise TrainingError("no support penalty to learn with", remedy="give make() its penalty")
         batch = batch if batch.actions.ndim > 2 else _of_one_run(batch)
         seen = self.memory["rewards"]
-        self.memory["rewards"] = _widened(seen, batch.rewards)
+        self.memory["rewards"] = _widened(seen, batch.rewards / self._steps_summed(batch.intervals))
         loss, told, worth = self.critic_loss(batch)
         acts = self._updates % self._config.actor_every == 0 and self.adams["actor"].rate > 0
         if acts:
@@ -312,6 +315,11 @@ class SupportGuard(ActorCritic):
         super().restore(state)
         self._updates = int(self.memory["updates"])
 
+    def _steps_summed(self, intervals: Tensor) -> Tensor:
+        """How many undiscounted steps the discounted reward of one each adds up to, over so many steps."""
+        gamma = self._config.gamma
+        return (1 - gamma**intervals) / (1 - gamma)
+
     def _unit(self) -> Tensor:
         """The difference between the best and the worst reward seen (R, 1); 1 where all were alike."""
         low, high = self.memory["rewards"].unsqueeze(-1).unbind(dim=1)
@@ -324,8 +332,9 @@ class SupportGuard(ActorCritic):
 
     def _follow(self, sound: Tensor, seen: Tensor, acts: bool) -> None:
         """What moves after a step that was taken; the rewards seen go back to what they were after one that was not."""
-        done = torch.div(self.memory["updates"], self._config.actor_every, rounding_mode="floor") + 1
-        self.follow(sound, done if acts else None)
+        moved = self.memory["policy_updates"] + (sound if acts else 0)
+        self.follow(sound, moved if acts else None)
+        self.memory["policy_updates"] = moved
         self.memory["rewards"] = torch.where(sound, self.memory["rewards"], seen)
         self.memory["updates"] = self.memory["updates"] + sound
         self._updates += 1

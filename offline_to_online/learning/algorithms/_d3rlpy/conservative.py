@@ -40,7 +40,8 @@ class ConservativeSettings:
         initial_temperature: weight of the policy's entropy, at first.
         initial_alpha: weight of the conservative term, at first; it then moves so that the term meets its threshold.
         alpha_threshold: how much more unlogged actions may be worth than logged ones.
-        conservative_weight: a constant factor on the conservative term; ``scale_behaviour`` scales it.
+        conservative_weight: a constant factor on the conservative term; ``scale_behaviour`` scales it. Alpha moves
+            against it in time, unless its learning rate is 0.
         action_samples: actions drawn for each of the three parts of the conservative term (count).
         soft_backup: whether the entropy counts in the critics' targets, with an action that is drawn; else the
             policy's mean action is bootstrapped.
