@@ -1,7 +1,7 @@
 """What grows with a run's episodes, kept in this process from one use to the next.
 
-An episode costs the same however many came before it: what is new is read and added, and nothing is read twice. The
-truth stays on disk: a process that has just started builds the same content, in the same order, from the files.
+What is new is read and added, and no episode is read twice; finding what is new looks through the journal's records.
+The truth stays on disk: a process that has just started builds the same content, in the same order, from the files.
 """
 
 from __future__ import annotations

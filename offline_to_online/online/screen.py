@@ -35,7 +35,7 @@ LARGEST_GAMMA = 0.99
 def screen(run: OnlineRun, number: int) -> dict[str, Any]:
     """Whether the round's candidate may be played at all.
 
-    A round of an earlier version, whose certification began without a screen, goes on without one.
+    A round whose certification has begun goes on as it began.
 
     Returns:
         ``passed``, ``reason``, ``verdicts`` (one, or none where nothing was measured), and where it was measured:
