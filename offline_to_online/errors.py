@@ -11,6 +11,7 @@ PipelineError
 |-- PanelError       a panel is missing, used up, or was changed
 |-- HandoffError     the handoff is incomplete, or what it rests on was changed
 |-- RobotError       the robot is in use, or cannot do what was asked
+|   `-- EmergencyStopError   somebody stopped it
 |-- RunError         an online run's own folder is broken, or does not fit its journal
 `-- ServerError      no MLflow or Prefect server at the configured address
 """
@@ -90,6 +91,16 @@ class HandoffError(PipelineError):
 
 class RobotError(PipelineError):
     """The robot is in use, or cannot do what was asked."""
+
+
+class EmergencyStopError(RobotError):
+    """Somebody, or the robot itself, stopped it in the middle of an episode; ``what`` is who or what asked.
+
+    Attributes:
+        rollout: what had been executed by then; None before the first step, and when it comes from another process.
+    """
+
+    rollout: object | None = None
 
 
 class RunError(PipelineError):

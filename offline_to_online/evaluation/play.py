@@ -11,7 +11,7 @@ import numpy as np
 
 from offline_to_online.errors import ParameterError, SupportError
 from offline_to_online.evaluation.guard import Guard
-from offline_to_online.evaluation.rollout import Acts, Rollout, run_episode
+from offline_to_online.evaluation.rollout import Acts, Rollout, Stop, run_episode
 from offline_to_online.learning.policy import Policy, RandomPolicy
 from offline_to_online.learning.training import one_thread
 from offline_to_online.plugins import module_for
@@ -35,6 +35,7 @@ class _Work:
     explore_seed: int | None
     exploration_scale: float
     operator: str
+    stop_file: Path | None
 
 
 def play(
@@ -50,6 +51,7 @@ def play(
     operator: str = "policy",
     progress: Callable[[int, int], None] | None = None,
     backend: str = "loky",
+    stop_file: Path | None = None,
 ) -> list[Rollout]:
     """Play every task once, under the guard; the rollouts come in the tasks' order.
 
@@ -68,8 +70,10 @@ def play(
         operator: the name that the episodes carry.
         progress: called with (episodes done, episodes in all).
         backend: joblib's; ``loky`` is processes here, kept warm between calls.
+        stop_file: once it is there, no process executes another control step.
 
     Raises:
+        EmergencyStopError: the file is there, or the robot stopped itself.
         PipelineError: whatever is wrong with the policy, the support, the robot or an action.
     """
     if jobs < 1:
@@ -82,6 +86,7 @@ def play(
         explore_seed=explore_seed,
         exploration_scale=exploration_scale,
         operator=operator,
+        stop_file=stop_file.resolve() if stop_file else None,
     )
     if not tasks:
         return []
@@ -92,6 +97,11 @@ def play(
         if progress:
             progress(len(rollouts), len(tasks))
     return rollouts
+
+
+def stop_at(path: Path) -> Stop:
+    """What ``run_episode`` asks before every control step: whether somebody has put the stop file there."""
+    return lambda: f"the stop file {path} is there" if path.exists() else ""
 
 
 def load_support(folder: Path) -> tuple[SupportEstimator, Calibration]:
@@ -142,12 +152,13 @@ def _one_by_one(work: _Work, tasks: Sequence[Task]) -> Iterator[list[Rollout]]:
     module = module_for("robots", work.robot)
     policy = load_policy(work.policy, module.SPEC)
     guard = Guard(module, *(load_support(work.support) if work.support else ()))
+    stop = stop_at(work.stop_file) if work.stop_file else None
     with one_thread():
         robot = module.make(work.dynamics)
         try:
             for task in tasks:
                 who, rng = _prepared(policy, work, module.SPEC, task)
-                yield [run_episode(robot, module, who, task, guard, rng=rng, operator=work.operator)]
+                yield [run_episode(robot, module, who, task, guard, rng=rng, operator=work.operator, stop=stop)]
         finally:
             robot.close()
 

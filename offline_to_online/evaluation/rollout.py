@@ -14,15 +14,17 @@ import numpy as np
 from offline_to_online.dataset.episode import Episode
 from offline_to_online.dataset.spec import Array
 from offline_to_online.dataset.store import read_episode, write_episode
-from offline_to_online.errors import DataError, PolicyError, RobotError
+from offline_to_online.errors import DataError, EmergencyStopError, PolicyError, RobotError
 from offline_to_online.evaluation.failures import classify
 from offline_to_online.evaluation.guard import Decision, Guard, Safer
 from offline_to_online.robots import Robot, Step, Task, episode_outcome
 
 Person = Callable[[Array], Array | None]
+Stop = Callable[[], str]
 STEP_COLUMNS = ("proposed", "clipped", "outside_support", "guard_stop", "takeover", "support_score")
 # What files call it that were written while the score was a distance.
 FORMER_SCORE = "distance"
+STOPPED = "emergency_stop"
 
 
 class Acts(Protocol):
@@ -62,6 +64,7 @@ class Rollout:
         support_score: float32 (T,), of the proposal inside bounds and rate, as the guard compared it with its
             thresholds; NaN where no support is known.
         failure: the robot's kind of failure, "" for a success.
+        emergency_stop: who or what stopped the robot after the last step; "" where nobody did. Such an episode failed.
     """
 
     task: Task
@@ -73,11 +76,12 @@ class Rollout:
     takeover: Array
     support_score: Array
     failure: str
+    emergency_stop: str = ""
 
     @property
     def interventions(self) -> int:
-        """Steps in which the guard or a person acted instead of the policy."""
-        return int(np.sum(self.guard_stop | self.takeover))
+        """Steps in which the guard or a person acted instead of the policy; an emergency stop is one more."""
+        return int(np.sum(self.guard_stop | self.takeover)) + bool(self.emergency_stop)
 
     @property
     def support_drift(self) -> float:
@@ -105,6 +109,7 @@ def run_episode(
     rng: np.random.Generator | None,
     operator: str,
     person: Person | None = None,
+    stop: Stop | None = None,
 ) -> Rollout:
     """Play one task to its end, or to the robot's horizon.
 
@@ -116,9 +121,13 @@ def run_episode(
         guard: who decides what is executed; reset here.
         rng: given, the policy explores, and its greedy action is what the guard may execute instead.
         operator: the name that the episode carries (``champion``, ``bc`` ...).
-        person: sees each observation and returns an action to take over the step, or None.
+        person: sees each observation and returns an action to take over the step, or None. A robot that people can
+            take hold of says so itself, in ``Step.takeover``.
+        stop: asked before the reset and before every control step: who or what wants the robot stopped, or "". The
+            robot may also say so itself, in ``Step.stopped``.
 
     Raises:
+        EmergencyStopError: it was stopped; its ``rollout`` is what had been executed until then.
         PolicyError: an action that is not finite or has the wrong size.
         RobotError: the robot failed, or an observation is not finite.
 
@@ -128,6 +137,7 @@ def run_episode(
     guard.reset()
     tape = _Tape(task=task, operator=operator)
     try:
+        _demand_no_stop(stop() if stop else "", tape)
         observation = _seen(robot.reset(task), module)
         tape.observations.append(observation)
         proposals = _Proposals(policy, observation, module.SPEC.action.size, rng)
@@ -136,15 +146,34 @@ def run_episode(
             decision = guard.check(observation, proposed, safer)
             taken = person(observation) if person else None
             action = decision.executed if taken is None else guard.took_over(taken)
+            _demand_no_stop(stop() if stop else "", tape)
             step = robot.step(action)
+            if step.takeover is not None:
+                taken = action = guard.took_over(step.takeover)
             observation = _seen(step.observation, module)
             tape.record(proposed, decision, action, taken is not None, step, observation)
+            _demand_no_stop(step.stopped, tape)
             if step.terminated or step.truncated:
                 break
+    except EmergencyStopError as stopped:
+        robot.stop()
+        if tape.steps:
+            stopped.rollout = tape.rollout(module, emergency_stop=stopped.what)
+        raise
     except BaseException:
         robot.stop()
         raise
     return tape.rollout(module)
+
+
+def _demand_no_stop(reason: str, tape: _Tape) -> None:
+    if reason:
+        raise EmergencyStopError(
+            reason,
+            where=f"after {len(tape.steps)} control steps of task {tape.task.seed}",
+            limit="the robot was stopped",
+            remedy="see that all is well, and start again",
+        )
 
 
 class _Proposals:
@@ -213,12 +242,12 @@ class _Tape:
         self.steps.append(step)
         self.observations.append(observation)
 
-    def rollout(self, module: ModuleType) -> Rollout:
-        """All of it, judged by the robot's own rules."""
+    def rollout(self, module: ModuleType, *, emergency_stop: str = "") -> Rollout:
+        """All of it, judged by the robot's own rules; a failure if somebody stopped it."""
         takeover = np.array(self.takeover, dtype=bool)
         # A step that a person took over was not executed by the guard's fallback: it counts once, as theirs.
         guard_stop = np.array([d.guard_stop for d in self.decisions], dtype=bool) & ~takeover
-        episode = self._episode(module, guard_stop | takeover)
+        episode = self._episode(module, guard_stop | takeover, stopped=bool(emergency_stop))
         return Rollout(
             task=self.task,
             episode=episode,
@@ -229,9 +258,10 @@ class _Tape:
             takeover=takeover,
             support_score=np.array([d.support_score for d in self.decisions], dtype=np.float32),
             failure=classify(module, episode),
+            emergency_stop=emergency_stop,
         )
 
-    def _episode(self, module: ModuleType, intervened: Array) -> Episode:
+    def _episode(self, module: ModuleType, intervened: Array, *, stopped: bool) -> Episode:
         last = self.steps[-1]
         success, score = episode_outcome(module.SPEC, [s.success for s in self.steps], [s.score for s in self.steps])
         return Episode(
@@ -244,7 +274,7 @@ class _Tape:
             truncated=not last.terminated,
             operator=self.operator,
             seed=self.task.seed,
-            success=success,
+            success=success and not stopped,
             score=score,
         )
 
@@ -268,12 +298,15 @@ def _seen(observation: Array, module: ModuleType) -> Array:
 def write_rollout(path: Path, rollout: Rollout) -> None:
     """Write a rollout into one Parquet file, in one step: the episode, and beside it every decision of every step.
 
-    The task and the failure are the same at every step; as columns they need no second file and next to no room.
+    The task, the failure and the emergency stop are the same at every step; as columns they need no second file and
+    next to no room.
     """
     steps = len(rollout.episode)
     extra = {name: getattr(rollout, name) for name in STEP_COLUMNS}
     extra["task"] = np.full(steps, json.dumps(rollout.task.to_json(), sort_keys=True))
     extra["failure"] = np.full(steps, rollout.failure)
+    if rollout.emergency_stop:
+        extra[STOPPED] = np.full(steps, rollout.emergency_stop)
     write_episode(path, rollout.episode, extra)
 
 
@@ -290,4 +323,6 @@ def read_rollout(path: Path) -> Rollout:
     if lacking:
         raise DataError(f"no column {', '.join(lacking)}", where=str(path), limit="an episode written with its rollout")
     task, failure = Task.from_json(json.loads(str(extra["task"][0]))), str(extra["failure"][0])
-    return Rollout(task=task, episode=episode, failure=failure, **{name: extra[name] for name in STEP_COLUMNS})
+    stopped = str(extra[STOPPED][0]) if STOPPED in extra else ""
+    columns = {name: extra[name] for name in STEP_COLUMNS}
+    return Rollout(task=task, episode=episode, failure=failure, emergency_stop=stopped, **columns)

@@ -55,7 +55,9 @@ class Step:
 
     ``observation`` float32 (O,); ``cost`` the constraint cost of this step; ``success`` and ``score``
     (in [0, 1]) as they stand now: an episode's are those of its last step unless the robot's
-    ``SPEC.success_rule`` is ``any``.
+    ``SPEC.success_rule`` is ``any``. ``takeover`` float32 (A,) is what a person made the robot execute in this step in
+    place of the command (what HIL-SERL's environments give as ``info["intervene_action"]``); ``stopped`` names the
+    emergency stop that the robot itself made in it.
     """
 
     observation: Array
@@ -65,6 +67,8 @@ class Step:
     cost: float
     success: bool
     score: float
+    takeover: Array | None = None
+    stopped: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

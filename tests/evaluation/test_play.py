@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_policy import write_policy
 
-from offline_to_online.errors import ParameterError, PolicyError, SupportError
+from offline_to_online.errors import EmergencyStopError, ParameterError, PolicyError, SupportError
 from offline_to_online.evaluation.panel import collection_task
 from offline_to_online.evaluation.play import load_support, play
 from offline_to_online.robots import Dynamics, pusht
@@ -94,6 +94,16 @@ def test_progress_and_operator_are_told(fetch_policy):
     )
     assert told == [(1, 2), (2, 2)]
     assert {r.episode.operator for r in rollouts} == {"bc"}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_stop_file_stops_every_process(fetch_policy, tmp_path, jobs):
+    """Nothing moves while the file is there, in this process or in others; it is named."""
+    (tmp_path / "STOP").touch()
+    with pytest.raises(EmergencyStopError, match="STOP is there"):
+        on_fetch(fetch_policy, None, jobs=jobs, stop_file=tmp_path / "STOP")
+    (tmp_path / "STOP").unlink()
+    assert len(on_fetch(fetch_policy, None, tasks=TASKS[:1], jobs=jobs, stop_file=tmp_path / "STOP")) == 1
 
 
 def test_no_tasks_are_no_rollouts(fetch_policy):

@@ -7,16 +7,16 @@ import pytest
 from toy_robot import Constant, Line, SpeedSupport, line, task, thresholds
 
 from offline_to_online.dataset.store import read_episode, write_episode
-from offline_to_online.errors import DataError, PolicyError, RobotError
+from offline_to_online.errors import DataError, EmergencyStopError, PolicyError, RobotError
 from offline_to_online.evaluation.guard import Guard
-from offline_to_online.evaluation.rollout import read_rollout, run_episode, write_rollout
+from offline_to_online.evaluation.rollout import Rollout, read_rollout, run_episode, write_rollout
 
 
-def play(policy, *, module=None, robot=None, rng=None, person=None, support=True, **reset):
+def play(policy, *, module=None, robot=None, rng=None, person=None, stop=None, support=True, **reset):
     module = module or line()
     guard = Guard(module, *((SpeedSupport(), thresholds()) if support else ()))
     robot = robot or Line()
-    return run_episode(robot, module, policy, task(**reset), guard, rng=rng, operator="toy", person=person)
+    return run_episode(robot, module, policy, task(**reset), guard, rng=rng, operator="toy", person=person, stop=stop)
 
 
 class Windowed:
@@ -105,6 +105,52 @@ def test_a_person_takes_over_and_it_counts_once():
     assert rollout.episode.actions[:, 0] == pytest.approx([0, 0.5, 0.5, 0, 0, 0])
     assert not (rollout.takeover & rollout.guard_stop).any()
     assert rollout.interventions == 6
+
+
+def test_a_person_at_the_robot_takes_over():
+    """What a robot says that a person made it do is what was executed; the rate counts from there."""
+    rollout = play(Constant(0.1), robot=Line(held_at=2))
+    assert rollout.takeover.tolist() == [False, True, False, False, False, False]
+    assert rollout.episode.actions[:2, 0] == pytest.approx([0.1, -0.25])
+    assert rollout.episode.intervened.tolist() == rollout.takeover.tolist()
+    assert rollout.interventions == 1
+
+
+@pytest.mark.parametrize("asked", [0, 1, 3])
+def test_an_emergency_stop_ends_the_episode_before_the_next_step(asked):
+    """No step after the question that says stop; what had been executed is a failed episode with an intervention."""
+    robot, answers = Line(), iter([""] * asked + ["the button"])
+    with pytest.raises(EmergencyStopError, match="the button") as caught:
+        play(Constant(0.1), robot=robot, stop=lambda: next(answers))
+    executed = max(0, asked - 1)
+    assert (robot.stopped, robot.steps) == (1, executed)
+    if not executed:
+        assert caught.value.rollout is None
+        return
+    rollout = caught.value.rollout
+    assert isinstance(rollout, Rollout)
+    assert (len(rollout.episode), rollout.interventions, rollout.emergency_stop) == (executed, 1, "the button")
+    assert rollout.episode.truncated
+    assert not rollout.episode.success
+
+
+def test_a_robot_stops_itself():
+    """The step in which it did so is executed and kept; even a success by then is a failure."""
+    robot = Line(stops_at=2)
+    with pytest.raises(EmergencyStopError, match="red button") as caught:
+        play(Constant(0.5), robot=robot, support=False)
+    assert (robot.stopped, len(caught.value.rollout.episode)) == (1, 2)
+    assert not caught.value.rollout.episode.success
+
+
+def test_a_stopped_rollout_survives_its_file(tmp_path):
+    """Who stopped it is read again; files of episodes that nobody stopped have no such column."""
+    with pytest.raises(EmergencyStopError) as caught:
+        play(Constant(0.1), robot=Line(stops_at=2))
+    write_rollout(tmp_path / "stopped.parquet", caught.value.rollout)
+    assert read_rollout(tmp_path / "stopped.parquet").emergency_stop == "its red button"
+    write_rollout(tmp_path / "whole.parquet", play(Constant(0.1)))
+    assert read_rollout(tmp_path / "whole.parquet").emergency_stop == ""
 
 
 def test_history_and_chunk_are_honoured():

@@ -41,10 +41,16 @@ def line(*, success_rule="last", max_change=float("inf"), horizon=6) -> SimpleNa
 
 
 class Line:
-    """The robot itself; ``terminates`` ends at 1, ``breaks_at`` raises in that step."""
+    """The robot itself; ``terminates`` ends at 1, ``breaks_at`` raises in that step.
 
-    def __init__(self, *, terminates=False, breaks_at=None, error=RuntimeError, blind_at=None):
+    In step ``held_at`` a person moves it back, in step ``stops_at`` it stops itself.
+    """
+
+    def __init__(
+        self, *, terminates=False, breaks_at=None, error=RuntimeError, blind_at=None, held_at=None, stops_at=None
+    ):
         self.terminates, self.breaks_at, self.error, self.blind_at = terminates, breaks_at, error, blind_at
+        self.held_at, self.stops_at = held_at, stops_at
         self.stopped, self.steps, self.position, self.commands = 0, 0, 0.0, []
 
     def reset(self, task):
@@ -55,6 +61,8 @@ class Line:
         self.steps += 1
         if self.steps == self.breaks_at:
             raise self.error("the cable came off")
+        if self.steps == self.held_at:
+            action = np.array([-0.25], dtype=np.float32)
         self.commands.append(float(action[0]))
         self.position += float(action[0])
         done = self.position >= 1
@@ -66,6 +74,8 @@ class Line:
             cost=float(self.position < 0),
             success=done,
             score=min(max(self.position, 0.0), 1.0),
+            takeover=action if self.steps == self.held_at else None,
+            stopped="its red button" if self.steps == self.stops_at else "",
         )
 
     def seen(self):
