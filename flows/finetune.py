@@ -96,7 +96,14 @@ def finetune(run: str = "", new: bool = False) -> dict[str, Any]:
     name = choose_name(ONLINE_RUNS, name=run, new=new)
     with robot_held(LOCKS, robot_of(ONLINE_RUNS, name, HANDOFF, params.robot), name):
         opened = begin(
-            ONLINE_RUNS, name, HANDOFF, params.online, seed=params.seed, jobs=params.jobs, device=params.device
+            ONLINE_RUNS,
+            name,
+            HANDOFF,
+            params.online,
+            seed=params.seed,
+            jobs=params.jobs,
+            threads=params.threads,
+            device=params.device,
         )
         open_registry(opened)
         name_flow_run(name)

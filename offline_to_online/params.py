@@ -89,6 +89,7 @@ class Params:
     jobs: int
     robot: str
     device: Literal["cpu", "cuda"] = "cpu"
+    threads: int = 1
     dataset: DatasetParams
     collect: CollectParams
     support: SupportConfig
@@ -152,6 +153,7 @@ def _check_values(params: Params, where: str) -> None:
     for key, value, fits, limit in (
         ("seed", params.seed, params.seed >= 0, "at least 0"),
         ("jobs", params.jobs, params.jobs >= 1, "at least 1"),
+        ("threads", params.threads, params.threads >= 1, "at least 1"),
         ("calibration.alpha", alpha, 0 < alpha < 1, "in (0, 1)"),
         ("evaluation.gamma", gamma, 0 < gamma <= 1, "in (0, 1]"),
     ):

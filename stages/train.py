@@ -56,6 +56,7 @@ def main() -> None:
             updates=config.updates,
             batch_size=config.batch_size,
             generator=torch.Generator(device).manual_seed(params.seed),
+            threads=params.threads,
             progress=tell,
         )
     learner.export(folder / "policy.safetensors")

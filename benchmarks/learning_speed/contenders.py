@@ -63,24 +63,23 @@ def made_penalty(episodes: tuple[Episode, ...]) -> SupportPenalty:
 
 
 class Ours:
-    """One of our learners and what it learns from."""
+    """One of our learners and what it learns from, computed on so many threads (``threads:`` of params.yaml)."""
 
-    def __init__(self, learner: Learner, sampler: Sampler, device: str = "cpu") -> None:
-        self._learner, self._sampler, self._device = learner, sampler, device
+    def __init__(self, learner: Learner, sampler: Sampler, device: str = "cpu", *, count: int = 1) -> None:
+        self._learner, self._sampler, self._device, self._threads = learner, sampler, device, count
         self._generator = torch.Generator(device).manual_seed(SEED)
 
     def run(self, updates: int) -> float:
-        """Seconds of so many updates by ``training.train``, which computes on one thread."""
+        """Seconds of so many updates by ``training.train``."""
         started = time.perf_counter()
-        train(self._learner, self._sampler, updates=updates, batch_size=BATCH, generator=self._generator)
-        self._finish()
-        return time.perf_counter() - started
-
-    def run_on_all_threads(self, updates: int) -> float:
-        """The same loop on as many threads as torch was told."""
-        started = time.perf_counter()
-        for _ in range(updates):
-            self._learner.update(self._sampler.sample(BATCH, self._generator))
+        train(
+            self._learner,
+            self._sampler,
+            updates=updates,
+            batch_size=BATCH,
+            generator=self._generator,
+            threads=self._threads,
+        )
         self._finish()
         return time.perf_counter() - started
 
@@ -109,8 +108,7 @@ def sides_of(name: str, episodes: Sequence[Episode], dataset: Any, counts: Seque
     config, sides = measured_config(name), dict[Side, Run]()
     for count in counts:
         # A learner for each count, so that none goes on where another stopped.
-        ours = our_side(name, config, episodes)
-        sides[Side(OURS, count)] = ours.run if count == 1 else ours.run_on_all_threads
+        sides[Side(OURS, count)] = our_side(name, config, episodes, count=count).run
         if name in PEERS:
             sides[Side(THEIRS, count)] = Peer(peer_config(name, config), dataset).run
         if name in BARE:
@@ -121,11 +119,11 @@ def sides_of(name: str, episodes: Sequence[Episode], dataset: Any, counts: Seque
     return sides
 
 
-def our_side(name: str, config: Any, episodes: Sequence[Episode], device: str = "cpu") -> Ours:
-    """A learner of ours and a replay of those episodes, on a device."""
+def our_side(name: str, config: Any, episodes: Sequence[Episode], device: str = "cpu", *, count: int = 1) -> Ours:
+    """A learner of ours and a replay of those episodes, on a device or on so many threads."""
     replay = replay_for(config, OBSERVATIONS, ACTIONS, device=device)
     replay.extend(episodes)
-    return Ours(made_learner(name, config, episodes, replay, device), replay, device)
+    return Ours(made_learner(name, config, episodes, replay, device), replay, device, count=count)
 
 
 def dataset_of(episodes: Sequence[Episode]) -> Any:

@@ -22,22 +22,22 @@ Row = Mapping[str, Any]
 def speed_row(name: str, taken: Mapping[Side, Sequence[float]]) -> dict[str, Any]:
     """One algorithm's rates and ratios.
 
-    Ours counts as ``training.train`` computes it, on one thread; d3rlpy and bare torch count by the better of one and
-    two; the products stand against ours on the same one thread.
+    Every side counts by the better of one thread and two (``threads:`` of params.yaml is ours); the products stand
+    against ours on the same one thread.
 
     Args:
         name: of our algorithm.
         taken: seconds per update of each side, in each round.
     """
-    ours = taken[Side(OURS, 1)]
-    row: dict[str, Any] = {"part": "speed", "algorithm": name}
+    ours = taken[Side(OURS, _better(OURS, taken))]
+    row: dict[str, Any] = {"part": "speed", "algorithm": name, "our_threads": _better(OURS, taken)}
     row |= {"updates_per_s": {f"{s.name}, {s.threads}": 1 / Interval.of(times).median for s, times in taken.items()}}
     for side, key in ((THEIRS, "over_d3rlpy"), (BARE_TORCH, "over_bare")):
         threads = _better(side, taken)
         if threads:
             row |= {key: ratio(taken[Side(side, threads)], ours), f"{key}_threads": threads}
     if Side(PRODUCTS, 1) in taken:
-        row |= {"time_over_products": ratio(ours, taken[Side(PRODUCTS, 1)])}
+        row |= {"time_over_products": ratio(taken[Side(OURS, 1)], taken[Side(PRODUCTS, 1)])}
     return row
 
 

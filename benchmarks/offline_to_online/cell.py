@@ -20,7 +20,7 @@ from offline_to_online.learning.learner import Learner
 from offline_to_online.learning.policy import Policy
 from offline_to_online.learning.replay import replay_for
 from offline_to_online.learning.switch import Switch
-from offline_to_online.learning.training import one_thread, train
+from offline_to_online.learning.training import computing_on, train
 from offline_to_online.robots import Task
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +35,7 @@ def run_cell(setting: Setting, method: Method, seed: int) -> dict[str, Any]:
         ``collected``: per episode ``success``, ``score``, ``cost``, ``interventions``; ``seconds``.
     """
     started = time.monotonic()
-    with one_thread():
+    with computing_on(1):
         shared = prepared(setting.data, setting.robot, seed)
         robot = shared.module.make(setting.dynamics)
         try:

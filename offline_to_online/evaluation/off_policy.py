@@ -31,7 +31,7 @@ from offline_to_online.errors import ParameterError, TrainingError
 from offline_to_online.evaluation.q_ensemble import QEnsemble
 from offline_to_online.learning.learner import CONSTANT_STD, SMALLEST_STD
 from offline_to_online.learning.replay import Batch, Replay
-from offline_to_online.learning.training import one_thread
+from offline_to_online.learning.training import computing_on
 
 # The first part of the updates, in which a member learns what whoever recorded the log was worth.
 RETURNS_SHARE = 0.25
@@ -152,7 +152,7 @@ def fitted_q(
         raise ParameterError(what, where="off-policy evaluation", limit=f"single steps, {gamma:g}", remedy="mend it")
     if not sum(map(len, replays)):
         raise TrainingError("no transitions to evaluate on", limit="at least 1", remedy="append an episode first")
-    with one_thread():
+    with computing_on(1):
         log = _Log(replays, list(policies.values()), config, generator)
         values = _Evaluation(log, config, gamma, generator).run(progress or (lambda done, total: None))
     if not np.isfinite(values).all():

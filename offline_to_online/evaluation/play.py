@@ -13,7 +13,7 @@ from offline_to_online.errors import ParameterError, SupportError
 from offline_to_online.evaluation.guard import Guard
 from offline_to_online.evaluation.rollout import Acts, Rollout, Stop, run_episode
 from offline_to_online.learning.policy import Policy, RandomPolicy
-from offline_to_online.learning.training import one_thread
+from offline_to_online.learning.training import computing_on
 from offline_to_online.plugins import module_for
 from offline_to_online.robots import Dynamics, RobotSpec, Task
 from offline_to_online.support.calibration import Calibration
@@ -153,7 +153,7 @@ def _one_by_one(work: _Work, tasks: Sequence[Task]) -> Iterator[list[Rollout]]:
     policy = load_policy(work.policy, module.SPEC)
     guard = Guard(module, *(load_support(work.support) if work.support else ()))
     stop = stop_at(work.stop_file) if work.stop_file else None
-    with one_thread():
+    with computing_on(1):
         robot = module.make(work.dynamics)
         try:
             for task in tasks:

@@ -22,6 +22,7 @@ def train(
     updates: int,
     batch_size: int,
     generator: torch.Generator,
+    threads: int = 1,
     progress: Callable[[int, int], None] | None = None,
     log_every: int = 250,
 ) -> list[dict[str, float]]:
@@ -33,6 +34,7 @@ def train(
         updates: gradient steps, 0 or more.
         batch_size: transitions of one step.
         generator: draws the batches; its state goes on, so that training in two parts equals training in one.
+        threads: cores that one update is computed on; another number gives other last digits.
         progress: called with (updates done, updates in all) after each.
         log_every: updates that one row of the curve averages over.
 
@@ -44,8 +46,8 @@ def train(
         TrainingError: a number is out of range, there is nothing to learn from, or an update turned
             non-finite; that update is not applied.
     """
-    _check(sampler, updates=updates, batch_size=batch_size, log_every=log_every)
-    with one_thread():
+    _check(sampler, updates=updates, batch_size=batch_size, threads=threads, log_every=log_every)
+    with computing_on(threads):
         return _train(learner, sampler, updates, batch_size, generator, progress, log_every)
 
 
@@ -80,13 +82,13 @@ def require_device(device: str, *, where: str) -> str:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one thread: the same sums on any number of cores, and no threads that wait for each other.
+def computing_on(threads: int) -> Iterator[None]:
+    """Compute on so many threads, whatever the number of cores: on the same number the sums are the same.
 
-    Networks of this size gain a quarter from a second thread on idle cores and lose far more on busy ones.
+    Networks of this size gain a quarter or more from a second thread on idle cores and lose far more on busy ones.
     """
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     try:
         yield
     finally:
@@ -115,8 +117,8 @@ def _train(
     return curve
 
 
-def _check(sampler: Sampler, *, updates: int, batch_size: int, log_every: int) -> None:
-    for name, value, least in (("updates", updates, 0), ("batch_size", batch_size, 1), ("log_every", log_every, 1)):
+def _check(sampler: Sampler, *, updates: int, **counts: int) -> None:
+    for name, value, least in (("updates", updates, 0), *((name, count, 1) for name, count in counts.items())):
         if value < least:
             raise TrainingError(f"{name} is {value}", limit=f"at least {least}", remedy="mend it in params.yaml")
     if updates and not len(sampler):

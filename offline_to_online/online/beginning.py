@@ -26,9 +26,10 @@ def run_names(root: Path) -> list[str]:
 
 
 def is_over(root: Path, name: str) -> bool:
-    """Whether the last thing in a run's journal is its end."""
+    """Whether a run's journal holds its end; only what people decide about its champion may follow."""
     path = root / name / "journal.jsonl"
-    return path.is_file() and f'"kind":"{OVER}"'.encode() in path.read_bytes().rstrip(b"\n").rpartition(b"\n")[2]
+    # No words of a person's look like this: quotation marks within them stand behind a backslash.
+    return path.is_file() and f'"kind":"{OVER}"'.encode() in path.read_bytes()
 
 
 def choose_name(root: Path, *, name: str = "", new: bool = False) -> str:
@@ -81,7 +82,15 @@ def robot_of(root: Path, name: str, handoff: Path, expected: str) -> str:
 
 
 def begin(
-    root: Path, name: str, handoff: Path, config: OnlineConfig, *, seed: int, jobs: int, device: str = "cpu"
+    root: Path,
+    name: str,
+    handoff: Path,
+    config: OnlineConfig,
+    *,
+    seed: int,
+    jobs: int,
+    threads: int = 1,
+    device: str = "cpu",
 ) -> OnlineRun:
     """Make a run's folder, whole or not at all, or open it where it exists already (with the parameters it has).
 
@@ -92,6 +101,7 @@ def begin(
         config: the section ``online:``.
         seed: all of the run's randomness derives from it.
         jobs: processes that play panel episodes side by side; the result does not depend on it.
+        threads: cores that one update of the learner is computed on.
         device: where the learner trains, cpu or cuda.
 
     Raises:
@@ -107,7 +117,7 @@ def begin(
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.copytree(handoff, fresh / "handoff")
         facts = _facts(root, name, fresh / "handoff", config, seed=seed)
-        write_json(fresh / "run.json", facts | {"jobs": jobs, "device": device})
+        write_json(fresh / "run.json", facts | {"jobs": jobs, "threads": threads, "device": device})
         os.replace(fresh, folder)
     return OnlineRun(folder)
 

@@ -217,6 +217,7 @@ def _train(
                 updates=updates,
                 batch_size=batch_size,
                 generator=generator,
+                threads=int(run.facts["threads"]),
                 progress=tell,
                 log_every=max(1, work.updates // CURVE_ROWS),
             )

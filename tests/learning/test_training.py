@@ -44,6 +44,21 @@ def test_training_in_two_parts_equals_training_in_one() -> None:
     assert all(torch.equal(tensor, state[name]) for name, tensor in whole.state().items())
 
 
+def test_training_computes_on_so_many_threads() -> None:
+    """As many as it is told, while it lasts, and as many as before afterwards."""
+    before, seen = torch.get_num_threads(), list[int]()
+    for threads in (1, 2):
+        trained(
+            learner("bc"),
+            1,
+            seeded(),
+            threads=threads,
+            progress=lambda _done, _all: seen.append(torch.get_num_threads()),
+        )
+    assert seen == [1, 2]
+    assert torch.get_num_threads() == before
+
+
 def test_cloning_gets_better_at_its_data() -> None:
     """The loss falls."""
     curve = trained(learner("bc", learning_rate=3e-3), 200, seeded(), log_every=50)
