@@ -32,7 +32,12 @@ from offline_to_online.support.estimator import SupportEstimator
 from offline_to_online.support.penalty import SupportPenalty
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = [f"offline_to_online/{room}" for room in ("dataset", "robots", "support", "learning", "evaluation")]
+ROOMS = ("dataset", "robots", "support", "learning")
+PLAYING = ("rollout", "guard", "panel", "failures")
+SOURCES = [
+    *(f"offline_to_online/{room}" for room in ROOMS),
+    *(f"offline_to_online/evaluation/{name}.py" for name in PLAYING),
+]
 SCRATCH = Path(os.environ.get("OFFLINE_TO_ONLINE_BUILD", "build/offline_to_online"))
 RULE = SplitRule(train=0.7, calibration=0.2, heldout=0.1)
 OPERATORS = {
@@ -147,7 +152,8 @@ def state_of(folder: Path) -> dict[str, torch.Tensor]:
 @functools.cache
 def sources() -> str:
     """Hash of all code that a cell's figures come from: one table has one version of it."""
-    files = [path for part in SOURCES for path in sorted((ROOT / part).rglob("*.py"))]
+    parts = [ROOT / part for part in SOURCES]
+    files = [path for part in parts for path in ([part] if part.is_file() else sorted(part.rglob("*.py")))]
     files += [Path(__file__).with_name(name) for name in ("preparing.py", "cell.py")]
     return hashlib.sha256("".join(file_sha256(path) for path in files).encode()).hexdigest()[:12]
 

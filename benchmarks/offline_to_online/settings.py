@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -79,11 +80,15 @@ class Method:
     clone: bool = False
 
 
-GUARD_ONLINE = Switch(warmup_episodes=10, behaviour=(1.0, 0.3))
+GUARD_ONLINE = Switch(warmup_episodes=10, actor_learning_rate=(1.0, 0.1))
 METHODS: Mapping[str, Method] = {
     "bc": Method(algorithm="bc", label="BC"),
     "iql": Method(algorithm="iql", label="IQL", switch=Switch()),
-    "rebrac": Method(algorithm="rebrac", label="ReBRAC", switch=Switch(behaviour=(1.0, 0.5))),
+    # d3rlpy's batch of 1,024 and weight of 0.001 do not get off the ground on this log.
+    "rebrac": Method(
+        algorithm="rebrac", label="ReBRAC", config={"batch_size": 256, "actor_beta": 1.0},
+        switch=Switch(behaviour=(1.0, 0.5)),
+    ),
     "support_guard": Method(algorithm="support_guard", label="Support Guard", switch=GUARD_ONLINE),
     "scratch": Method(
         algorithm="support_guard", label="online from scratch", switch=Switch(keep=(), behaviour=(0.0, 0.0)),
@@ -91,7 +96,7 @@ METHODS: Mapping[str, Method] = {
     ),
     "bc_reuse": Method(
         algorithm="support_guard", label="BC init, data reuse", clone=True,
-        switch=Switch(keep=(POLICY, DATA), value_updates=1500, behaviour=(1.0, 0.3)),
+        switch=dataclasses.replace(GUARD_ONLINE, keep=(POLICY, DATA), value_updates=1500),
         online_config={"penalty_weight": 0.0, "cloning_updates": 0},
     ),
 }  # fmt: skip

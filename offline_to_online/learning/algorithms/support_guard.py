@@ -65,7 +65,8 @@ class Config:
         critics: how many; their mean moves the policy, their spread is the disagreement that the audit shows.
         gamma: discount per step.
         n_step: rewards that a target adds up before it bootstraps (steps).
-        tau: share by which the target critics follow the critics at each update.
+        tau: share by which the target critics follow the critics at each update. What a failure at the end of an
+            episode costs must travel back through dozens of bootstraps within one short round.
         actor_every: the policy moves at every so many updates of the critics (count).
         cloning_updates: first updates in which the policy only imitates, while the critics learn what that is worth
             (count). A policy that has not seen the data yet is driven by the penalty into whatever is likely somewhere,
@@ -87,7 +88,7 @@ class Config:
     critics: int = 4
     gamma: float = 0.98
     n_step: int = 1
-    tau: float = 0.01
+    tau: float = 0.05
     actor_every: int = 2
     cloning_updates: int = 1500
     penalty_weight: float = 0.1
