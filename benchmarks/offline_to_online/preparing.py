@@ -127,7 +127,7 @@ def logged(config: Any, shared: Prepared) -> Replay:
 def offline(method: Method, setting: Setting, shared: Prepared, seed: int) -> Path:
     """The folder of the learner trained offline: ``learner.safetensors``, ``policy.safetensors``; made once."""
     config = config_of(method, setting)
-    folder = shared.folder / f"{method.algorithm}-{_digest(dataclasses.asdict(config) | {'sources': sources()})}"
+    folder = shared.folder / f"{method.algorithm}-{_digest(dataclasses.asdict(config) | {'sources': sources(method.algorithm)})}"
     if (folder / "policy.safetensors").is_file():
         return folder
     learner = make(method, config, shared, seed)
@@ -150,10 +150,14 @@ def state_of(folder: Path) -> dict[str, torch.Tensor]:
 
 
 @functools.cache
-def sources() -> str:
-    """Hash of all code that a cell's figures come from: one table has one version of it."""
+def sources(algorithm: str) -> str:
+    """Hash of all code that an algorithm's cells come from: one table has one version of it.
+
+    Of the other algorithms only cloning is part of it, whose policy some methods start from.
+    """
     parts = [ROOT / part for part in SOURCES]
     files = [path for part in parts for path in ([part] if part.is_file() else sorted(part.rglob("*.py")))]
+    files = [path for path in files if path.parent.name != "algorithms" or path.stem in (algorithm, "bc", "__init__")]
     files += [Path(__file__).with_name(name) for name in ("preparing.py", "cell.py")]
     return hashlib.sha256("".join(file_sha256(path) for path in files).encode()).hexdigest()[:12]
 
