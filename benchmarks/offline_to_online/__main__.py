@@ -110,7 +110,8 @@ def compact(found: Mapping[str, Any]) -> dict[str, Any]:
 
 def made_with(setting: Setting, method: Method) -> dict[str, Any]:
     """Every setting that a cell rests on, as JSON gives it back."""
-    parts = {"setting": dataclasses.asdict(setting), "method": dataclasses.asdict(method), "sources": sources(method.algorithm)}
+    parts: dict[str, Any] = {"setting": dataclasses.asdict(setting), "method": dataclasses.asdict(method)}
+    parts |= {"sources": sources(method.algorithm)}
     parts |= {"offline": dataclasses.asdict(config_of(method, setting))}
     parts |= {"online": dataclasses.asdict(config_of(method, setting, online=True))}
     known: dict[str, Any] = json.loads(json.dumps(parts))

@@ -127,7 +127,8 @@ def logged(config: Any, shared: Prepared) -> Replay:
 def offline(method: Method, setting: Setting, shared: Prepared, seed: int) -> Path:
     """The folder of the learner trained offline: ``learner.safetensors``, ``policy.safetensors``; made once."""
     config = config_of(method, setting)
-    folder = shared.folder / f"{method.algorithm}-{_digest(dataclasses.asdict(config) | {'sources': sources(method.algorithm)})}"
+    made_with = dataclasses.asdict(config) | {"sources": sources(method.algorithm)}
+    folder = shared.folder / f"{method.algorithm}-{_digest(made_with)}"
     if (folder / "policy.safetensors").is_file():
         return folder
     learner = make(method, config, shared, seed)
