@@ -167,7 +167,7 @@ def test_the_policy_moves_at_every_second_update() -> None:
 
 def test_the_pull_toward_the_data_is_toward_its_better_actions() -> None:
     """Of two logged actions in one state, the rarer one that is worth more; with temperature 0, the more frequent."""
-    rng, source = np.random.default_rng(0), Replay(OBSERVATION.size, ACTION.size)
+    rng, source = np.random.default_rng(0), Replay(OBSERVATION.size, ACTION.size, gamma=0.0)
     for _ in range(60):
         good = rng.random(20) < 0.3
         actions = ACTION.low + np.where(good, 0.7, 0.3)[:, None] * (ACTION.high - ACTION.low)
@@ -181,6 +181,22 @@ def test_the_pull_toward_the_data_is_toward_its_better_actions() -> None:
         act = made.act(np.zeros((1, 3), dtype=np.float32))
         shares[temperature] = ((act - ACTION.low) / (ACTION.high - ACTION.low)).mean()
     assert shares[0.0] < 0.46 < 0.5 < shares[6.0]
+
+
+def test_what_turned_out_well_attracts_before_the_values_know() -> None:
+    """Target critics that stand still tell nothing of the second step's reward; what the episode earned does."""
+    rng, source = np.random.default_rng(0), Replay(OBSERVATION.size, ACTION.size, gamma=0.9)
+    for _ in range(600):
+        good = rng.random() < 0.3
+        share = np.array([[0.7 if good else 0.3], [rng.random()]])
+        actions = ACTION.low + share * (ACTION.high - ACTION.low)
+        seen = np.array([np.zeros(3), np.ones(3), np.ones(3)])
+        source.append(made_episode(observations=seen, actions=actions, rewards=[0.0, float(good)], terminated=True))
+    settings = {**QUICK, "tau": 1e-6}
+    made = guard(always(0.0), gamma=0.9, behaviour_weight=100.0, average_decay=0.9, temperature=6.0, **settings)
+    train(made, source, updates=400, batch_size=64, generator=torch.Generator().manual_seed(0))
+    act = made.act(np.zeros((1, 3), dtype=np.float32))
+    assert ((act - ACTION.low) / (ACTION.high - ACTION.low)).mean() > 0.5
 
 
 def test_a_smaller_behaviour_weight_lets_the_policy_go() -> None:

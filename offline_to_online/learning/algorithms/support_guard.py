@@ -8,12 +8,14 @@ where P is given (nats) and c is the difference between the best and the worst r
 
 Q     (y - Q_i(s, a))^2 for each critic i, y = r + gamma G_min(s', pi(s')) with the smaller of two target critics (each
       pair in its turn; REDQ, Chen et al. 2021, draws them), and y inside what the rewards seen could ever add up to
-pi    -G(s, pi(s)) / spread of Q + w (a - pi(s))^2, each logged a weighted by exp(t (Q(s, a) - G(s, pi(s))) / c),
-      clipped: toward pessimistic value (on a scale of its own, as TD3+BC, Fujimoto and Gu 2021), and toward logged
-      actions, above all those that are worth more (as AWAC, Nair et al. 2020)
+pi    -G(s, pi(s)) / spread of Q + w (a - pi(s))^2, each tried a weighted by exp(t (V(s, a) - G(s, pi(s))) / c),
+      clipped, where V(s, a) = max(Q(s, a), R) and R is what its episode earned from there: toward pessimistic value
+      (on a scale of its own, as TD3+BC, Fujimoto and Gu 2021), and toward tried actions, above all those that are worth
+      more (as AWAC, Nair et al. 2020) or turned out better (self-imitation, Oh et al. 2018). What went well to its end
+      is known at once, whereas values must first travel back through the bootstraps
 
 At first the policy only imitates, so that the penalty finds it near the data. A time-out is bootstrapped, a terminal
-is not. w falls online, where what the policy does is tried and not only guessed.
+is not. w may fall online, where what the policy does is tried and not only guessed.
 
 Both losses are descended in one step, each seeing the networks as they were before it. Several seeds, or several
 settings of the weights, learn in one batch: every tensor has a first dimension of runs (R), which never mix.
@@ -73,8 +75,9 @@ class Config:
             and its tanh does not come back from a bound.
         penalty_weight: beta: one nat of penalty costs so many times the difference between the best and the worst
             reward of a step; 0 trusts the critics everywhere.
-        behaviour_weight: of the pull toward logged actions; the switch lowers it online.
-        temperature: how strongly that pull prefers logged actions worth more than the policy's own; 0 is cloning.
+        behaviour_weight: of the pull toward tried actions, logged and online; the switch may lower it online.
+        temperature: how strongly that pull prefers what is worth more than the policy's own, or turned out better than
+            that; 0 is cloning.
         max_weight: the largest weight that one transition may get in it, at least 1, which is the smallest.
         exploration_std: standard deviation of exploring actions, as a share of half of each action's range.
     """
@@ -256,7 +259,7 @@ class SupportGuard(ActorCritic):
         return loss, {"critic_loss": loss, "value": worth}, worth
 
     def actor_loss(self, batch: Batch, worth: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Toward high pessimistic value, and toward logged actions that are worth more than the policy's own; (R,).
+        """Toward high pessimistic value, and toward tried actions that are or earned more than the policy's own; (R,).
 
         Args:
             batch: of each run.
@@ -272,7 +275,8 @@ class SupportGuard(ActorCritic):
         unit = self._unit()
         value = self.critics(observations, proposed, frozen=True).mean(dim=1) / unit
         pessimistic, worth = value - self._weights["penalty_weight"] * penalties, worth / unit
-        better = (self._weights["temperature"] * (worth - pessimistic.detach())).exp()
+        earned = torch.maximum(worth, batch.returns_to_go[..., 0] / unit)
+        better = (self._weights["temperature"] * (earned - pessimistic.detach())).exp()
         # Never below 1: a policy that overrates itself must not lose its hold on the data.
         better = better.clamp(1.0, self._config.max_weight)
         behaviour = (better * apart).mean(dim=-1)
