@@ -40,7 +40,7 @@ class Setting:
     outcome: str = "success"
     episodes: int = 150
     per_round: int = 5
-    tasks: int = 100
+    tasks: int = 60
     gamma: float = 0.98
     updates_per_step: float = 1.0
     exploration_scale: float = 1.0
@@ -50,11 +50,11 @@ SETTINGS: Mapping[str, Setting] = {
     "fetch": Setting(data="fetch", robot="fetch_pick_and_place"),
     "fetch_weak": Setting(data="fetch", robot="fetch_pick_and_place", dynamics=Dynamics(action_gain=0.5)),
     "pusht": Setting(
-        data="pusht", robot="pusht", outcome="score", episodes=100, tasks=50, gamma=0.99,
+        data="pusht", robot="pusht", outcome="score", episodes=100, gamma=0.99,
         updates_per_step=0.25, exploration_scale=0.3,
     ),
     "door": Setting(
-        data="door", robot="adroit_door", outcome="score", episodes=100, tasks=50, gamma=0.99, updates_per_step=0.5,
+        data="door", robot="adroit_door", outcome="score", episodes=100, gamma=0.99, updates_per_step=0.5,
     ),
 }  # fmt: skip
 
@@ -100,4 +100,4 @@ METHODS: Mapping[str, Method] = {
         online_config={"penalty_weight": 0.0, "cloning_updates": 0},
     ),
 }  # fmt: skip
-CHECKPOINTS = (0.1, 0.25, 0.5, 0.75, 1.0)
+CHECKPOINTS = (0.1, 0.25, 0.5, 1.0)
