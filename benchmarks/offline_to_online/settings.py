@@ -80,7 +80,7 @@ class Method:
     clone: bool = False
 
 
-GUARD_ONLINE = Switch(warmup_episodes=10, behaviour=(0.7, 0.1), actor_learning_rate=(1.0, 0.5))
+GUARD_ONLINE = Switch(warmup_episodes=10, behaviour=(0.5, 0.3), actor_learning_rate=(1.0, 0.5))
 METHODS: Mapping[str, Method] = {
     "bc": Method(algorithm="bc", label="BC"),
     "iql": Method(algorithm="iql", label="IQL", switch=Switch()),
