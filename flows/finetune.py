@@ -3,9 +3,10 @@
     python -m flows.finetune                 goes on with the last unfinished run, or starts one
     python -m flows.finetune --new           starts another run
     python -m flows.finetune --run NAME      starts or goes on with that run
+    python -m flows.finetune rollback ...    makes an earlier version the champion again (docs/runs.md)
 
-The run's truth is on disk (`data/online/<run>/`) and in MLflow; Prefect orders the steps and shows them. No task
-is ever retried: tasks move a robot.
+The run's truth is on disk (`data/online/<run>/`) and in MLflow; Prefect orders the steps, shows them, and asks people
+where a person must decide (docs/people.md). No task is ever retried: tasks move a robot.
 """
 
 from __future__ import annotations
@@ -15,27 +16,32 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from flows import ONLINE_RUNS
-from flows.shown import Progress, close_crashed, demand_prefect, name_flow_run, show_verdicts
-from offline_to_online.errors import one_line
+from flows import ONLINE_RUNS, rollback
+from flows.asking import ask, demand_somebody, somebody
+from flows.server import demand_prefect, went_away
+from flows.shown import Progress, close_crashed, name_flow_run, show_verdicts
+from offline_to_online.errors import EmergencyStopError, one_line
 from offline_to_online.online.beginning import begin, choose_name, robot_of
 from offline_to_online.online.certify import audit_candidate, certify
 from offline_to_online.online.collect import collect, safety_gate
 from offline_to_online.online.decide import accept_or_reject, log_round, open_registry
+from offline_to_online.online.emergency import FILE, demand_no_stop, listening
 from offline_to_online.online.finish import close, finish
-from offline_to_online.online.registry import demand_server
 from offline_to_online.online.robot_lock import demand_free, robot_held
 from offline_to_online.online.run import OnlineRun
 from offline_to_online.online.screen import screen
+from offline_to_online.online.servers import demand_server
 from offline_to_online.online.update import update
 from offline_to_online.params import load_params
 from offline_to_online.report.online_page import write_online_report
 
 HANDOFF = Path("models/handoff")
 LOCKS = ONLINE_RUNS / ".locks"
+STOP = ONLINE_RUNS / FILE
 
 
 @task(name="collect", cache_policy=NO_CACHE, retries=0)
@@ -46,8 +52,9 @@ def collect_task(folder: Path, number: int) -> int:
 
 @task(name="safety gate", cache_policy=NO_CACHE, retries=0)
 def safety_task(folder: Path, number: int) -> bool:
-    """Whether updates may go on."""
-    return bool(safety_gate(OnlineRun(folder), number)["passed"])
+    """Whether updates may go on: the gate passed, or a person let them."""
+    safety_gate(OnlineRun(folder), number)
+    return OnlineRun(folder).halt() is None
 
 
 @task(name="update", cache_policy=NO_CACHE, retries=0)
@@ -92,9 +99,10 @@ def finetune(run: str = "", new: bool = False) -> dict[str, Any]:
         run: its name; "" goes on with the last unfinished run, or takes the next free name.
         new: start another run even if one is unfinished.
     """
+    demand_no_stop(STOP)
     params = load_params()
     name = choose_name(ONLINE_RUNS, name=run, new=new)
-    with robot_held(LOCKS, robot_of(ONLINE_RUNS, name, HANDOFF, params.robot), name):
+    with listening(STOP), robot_held(LOCKS, robot_of(ONLINE_RUNS, name, HANDOFF, params.robot), name):
         opened = begin(
             ONLINE_RUNS,
             name,
@@ -105,6 +113,7 @@ def finetune(run: str = "", new: bool = False) -> dict[str, Any]:
             threads=params.threads,
             device=params.device,
         )
+        demand_somebody(opened.config.people)
         open_registry(opened)
         name_flow_run(name)
         close_crashed(opened.folder)
@@ -112,21 +121,39 @@ def finetune(run: str = "", new: bool = False) -> dict[str, Any]:
 
 
 def rounds(folder: Path) -> dict[str, Any]:
-    """Round after round, until they are done, the safety gate halts, or the interaction budget is spent."""
+    """Round after round, until they are done, people say no to a halted one, or the interaction budget is spent."""
     shown = Progress(OnlineRun(folder))
-    while (number := OnlineRun(folder).next_round()) is not None:
-        collect_task(folder, number)
-        safe = safety_task(folder, number)
-        if safe and update_task(folder, number) and screen_task(folder, number):
-            certify_task(folder, number)
-        if safe:
-            decide_task(folder, number)
+    while (number := next_round(folder)) is not None:
+        try:
+            play_round(folder, number)
+        except EmergencyStopError:
+            # Without a question that somebody can answer, nothing moves the robot before this is started again.
+            if OnlineRun(folder).open_question() is None or not somebody(OnlineRun(folder).config.people):
+                raise
         log_round(OnlineRun(folder), number)
         show_verdicts(OnlineRun(folder), number)
         shown.advance(number)
+    demand_no_stop(STOP)
     summary = finish_task(folder)
     shown.done()
     return summary
+
+
+def next_round(folder: Path) -> int | None:
+    """The round to begin or go on with; a run that is held up asks a person first."""
+    ask(folder)
+    return OnlineRun(folder).next_round()
+
+
+def play_round(folder: Path, number: int) -> None:
+    """One round, up to the gate that halts it; a candidate that needs a person's approval waits for it."""
+    collect_task(folder, number)
+    if not safety_task(folder, number):
+        return
+    if update_task(folder, number) and screen_task(folder, number):
+        certify_task(folder, number)
+        ask(folder)
+    decide_task(folder, number)
 
 
 @one_line
@@ -137,7 +164,14 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--run", default="", metavar="NAME", help="start or go on with this run")
     parser.add_argument("--new", action="store_true", help="start another run even if one is unfinished")
+    commands = parser.add_subparsers(dest="command", metavar="")
+    back = "an earlier version, or the handed-off baseline, is the champion again"
+    rollback.add_arguments(commands.add_parser(rollback.COMMAND, help=back, description=f"Rollback: {back}."))
     chosen = parser.parse_args(arguments)
+    if chosen.command == rollback.COMMAND:
+        rollback.rollback(chosen)
+        return
+    demand_no_stop(STOP)
     params = load_params()
     demand_prefect()
     demand_server(params.online.servers.mlflow, what="MLflow")
@@ -145,7 +179,12 @@ def main(arguments: list[str] | None = None) -> None:
     demand_free(LOCKS, robot_of(ONLINE_RUNS, name, HANDOFF, params.robot))
     if (ONLINE_RUNS / name / "run.json").is_file():
         print(f"run {name!r} is unfinished: going on with it, with the parameters it was started with", file=sys.stderr)
-    summary = finetune(run=name, new=False)
+    else:
+        demand_somebody(params.online.people)
+    try:
+        summary = finetune(run=name, new=False)
+    except httpx.TransportError as error:
+        raise went_away(str(error)) from error
     print(sentence(summary))
 
 
@@ -161,7 +200,7 @@ def sentence(summary: dict[str, Any]) -> str:
         f"report {ONLINE_RUNS / summary['run'] / 'report.html'}",
     ]
     if summary["halted"]:
-        lines.insert(1, f"halted by the safety gate: {summary['halt_reason']}")
+        lines.insert(1, f"halted: {summary['halt_reason']}")
     return "\n".join(lines)
 
 

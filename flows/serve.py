@@ -11,7 +11,7 @@ from typing import Any
 from prefect.client.schemas.schedules import CronSchedule
 
 from flows.finetune import finetune
-from flows.shown import demand_prefect
+from flows.server import demand_prefect
 from offline_to_online.errors import ParameterError, one_line
 from offline_to_online.online.config import ScheduleConfig
 from offline_to_online.params import load_params

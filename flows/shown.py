@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -14,20 +13,11 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
+from flows.server import patiently
 from offline_to_online.dataset.files import read_json, write_json
-from offline_to_online.online.registry import demand_server
 from offline_to_online.online.run import CERTIFY, DECISION, SAFETY, SCREEN, OnlineRun
 
 FLOW_RUN_FILE = "prefect.json"
-
-
-def demand_prefect() -> None:
-    """Refuse a configured Prefect API at which nobody answers.
-
-    Raises:
-        ServerError: nobody answers there.
-    """
-    demand_server(os.environ.get("PREFECT_API_URL", ""), what="Prefect")
 
 
 def name_flow_run(name: str) -> None:
@@ -51,10 +41,12 @@ def close_crashed(folder: Path) -> None:
 
 def show_verdicts(run: OnlineRun, number: int) -> None:
     """A table of a round's verdicts."""
-    create_table_artifact(
-        key=_key(run.name, f"round-{number:03d}"),
-        table=verdict_rows(run, number),
-        description=f"Run {run.name}, round {number}: {_outcome(run, number)}",
+    patiently(
+        lambda: create_table_artifact(
+            key=artifact_key(run.name, f"round-{number:03d}"),
+            table=verdict_rows(run, number),
+            description=f"Run {run.name}, round {number}: {_outcome(run, number)}",
+        )
     )
 
 
@@ -74,18 +66,17 @@ class Progress:
     def __init__(self, run: OnlineRun) -> None:
         self._rounds = run.config.rounds
         done = sum(1 for _ in run.results(DECISION))
-        made = create_progress_artifact(
-            progress=self._share(done), key=_key(run.name, "progress"), description=f"Rounds of run {run.name}"
-        )
+        key, said = artifact_key(run.name, "progress"), f"Rounds of run {run.name}"
+        made = patiently(lambda: create_progress_artifact(progress=self._share(done), key=key, description=said))
         self._artifact = UUID(str(made))
 
     def advance(self, number: int) -> None:
         """A round is over."""
-        update_progress_artifact(self._artifact, progress=self._share(number))
+        patiently(lambda: update_progress_artifact(self._artifact, progress=self._share(number)))
 
     def done(self) -> None:
         """The run is over."""
-        update_progress_artifact(self._artifact, progress=100.0)
+        patiently(lambda: update_progress_artifact(self._artifact, progress=100.0))
 
     def _share(self, done: int) -> float:
         # The final evaluation is the last step.
@@ -95,11 +86,12 @@ class Progress:
 def _outcome(run: OnlineRun, number: int) -> str:
     decision = run.result(number, DECISION)
     if decision is None:
-        return f"halted ({run.halt_reason()})"
+        asked = run.open_question()
+        return f"halted ({run.halt_reason() or (asked.reason if asked else '')})"
     return f"{'accepted' if decision['accepted'] else 'not accepted'} ({decision['reason']})"
 
 
-def _key(name: str, what: str) -> str:
+def artifact_key(name: str, what: str) -> str:
     """An artifact's key: lowercase letters, digits and dashes."""
     return re.sub(r"[^a-z0-9-]+", "-", f"{name}-{what}".lower()).strip("-")
 

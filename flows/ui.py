@@ -17,7 +17,7 @@ from pathlib import Path
 
 from flows import ONLINE_RUNS
 from offline_to_online.errors import ServerError, one_line
-from offline_to_online.online.registry import artifact_folder, store_address
+from offline_to_online.online.servers import artifact_folder, store_address
 from offline_to_online.params import load_params
 
 HOST = "127.0.0.1"

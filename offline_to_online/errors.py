@@ -97,10 +97,14 @@ class EmergencyStopError(RobotError):
     """Somebody, or the robot itself, stopped it in the middle of an episode; ``what`` is who or what asked.
 
     Attributes:
-        rollout: what had been executed by then; None before the first step, and when it comes from another process.
+        rollout: what had been executed by then; None before the first step.
     """
 
     rollout: object | None = None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Bring along from a worker process what had been executed."""
+        return (*super().__reduce__(), {"rollout": self.rollout})
 
 
 class RunError(PipelineError):

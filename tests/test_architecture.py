@@ -14,7 +14,10 @@ SIDEWAYS = {("learning", "support")}
 DOORS = {
     "pandera": {"dataset/schema.py"},
     "great_expectations": {"dataset/acceptance.py"},
-    "mlflow": {"online/registry.py", "online/served_policy.py"},
+    "mlflow": {
+        f"online/{name}.py"
+        for name in ("embedded_store", "registry", "served_actions", "served_model", "served_policy")
+    },
     "d3rlpy": {"learning/algorithms/_d3rlpy/library.py"},
     "prefect": set(),
     "dvc": set(),

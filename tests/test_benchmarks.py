@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +18,33 @@ import pytest
 from benchmarks import (
     demo_cost,
     demo_seeds,
+    emergency_stop,
+    gate_error,
+    gate_replay,
     results_file,
     safety_limits,
     support_calibration,
     support_gaps,
     support_speed,
     support_speed_tasks,
+    tamper,
 )
+from benchmarks.crash import __main__ as crash
+from benchmarks.gate_null import __main__ as gate_null
+from benchmarks.gate_null import pools, replays
 from benchmarks.learning_speed import __main__ as learning_speed
 from benchmarks.learning_speed import bounds, contenders, graphics, made_up, peers, summary, timing
+from benchmarks.online_overhead import __main__ as online_overhead
+from benchmarks.online_overhead import spans
 from benchmarks.support_data import Log, unnamed
 from benchmarks.support_detection import __main__ as support_detection
 from offline_to_online.dataset.episode import Episode
 from offline_to_online.dataset.spec import Array
+from offline_to_online.errors import DataError
 from offline_to_online.online.evidence import RolloutEvidence
 from offline_to_online.online.gating import rules
 from offline_to_online.plugins import available, module_for
+from tests.online.small_handoff import shared_handoff
 
 ROW: dict[str, Any] = {
     "seed": 7, "bc": 0.5, "iql": 0.9, "chosen": "iql", "p_value": 1e-6, "baseline_success": 0.4,
@@ -437,3 +450,279 @@ def test_several_seeds_are_measured_on_what_each_of_them_does(monkeypatch: pytes
     row = graphics.together_row(made_up.made_up_episodes(1000), "cpu", rounds=1, seconds=0.0)
     assert (row["one_per_s"], row["together_per_s"]) == (0.5, graphics.TOGETHER / 4)
     assert graphics.Together(2, made_up.made_up_episodes(1000), "cpu").run(1) > 0
+
+
+def test_the_quick_gate_error_simulates_the_shipped_rule(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every line of a few runs, each of which comes out as through the shipped rule; the same figures twice."""
+    monkeypatch.setattr(results_file, "RESULTS", tmp_path)
+    monkeypatch.setattr(gate_error, "QUICK_RUNS", 3)
+    monkeypatch.setattr(gate_error, "SAMPLE", 1)
+    gate_error.main(["--quick"])
+    left = json.loads((tmp_path / "gate_error_quick.json").read_text())
+    assert [sum(row["part"] == part for row in left["rows"]) for part in ("error", "levels", "power")] == [14, 2, 4]
+    assert all(row["same_as_shipped"] for row in left["rows"])
+    assert len(left["claims"]) == 20 + 1
+    assert "good and bad in turn" in capsys.readouterr().out
+    assert gate_error.measure(gate_error.lines()[-1], 3, 19) == left["rows"][-1]
+
+
+def test_simulated_candidates_are_worse_by_exactly_the_margin() -> None:
+    """Successes, scores, and a candidate whose champion and baseline are two policies on the same tasks."""
+    kinds = [kind for line in gate_error.lines() for kind in line.kinds[-1:]]
+    for kind in dict.fromkeys(kinds):
+        for side, values in kind.draw(np.random.default_rng(0), 1000).items():
+            assert values.mean() == pytest.approx(kind.mean, abs=0.004), (kind, side)
+            assert (values != 0).mean() == pytest.approx(kind.discordance, abs=0.004), (kind, side)
+
+
+def test_a_simulation_that_is_not_the_shipped_rule_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Levels that candidates do not have: sooner or later one is accepted that the rule rejects, or at another pair."""
+    line = next(one for one in gate_error.lines() if one.part == "levels")
+    assert gate_error.measure(line, 1, 0)["same_as_shipped"]
+    monkeypatch.setattr(gate_error, "fallback_share", lambda since, rounds: 1.0)
+    assert not gate_error.measure(line, 1, 0)["same_as_shipped"]
+
+
+ERROR: dict[str, Any] = {
+    "part": "error", "margin": 0.05, "line": "x", "gate": 0.059, "runs": 2000, "same_as_shipped": True
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "holds"),
+    [
+        ({}, [True, True]),
+        ({"gate": 0.061}, [False, True]),
+        ({"same_as_shipped": False}, [True, False]),
+        ({"part": "power", "gate": 0.951}, [True, True]),
+        ({"part": "power", "gate": 0.949}, [False, True]),
+    ],
+)
+def test_a_gate_that_errs_or_is_blind_says_so(change: dict[str, Any], holds: list[bool]) -> None:
+    """Above alpha by more than the simulation's error, below the power, or not the shipped rule."""
+    assert [one["holds"] for one in gate_error.claims([{**ERROR, **change}])] == holds
+
+
+def made_up_curves(last: float) -> dict[str, Any]:
+    """A run each that climbs from 50 to 90 and ends somewhere else; one that starts too low to count."""
+    climbs = {"offline_evals": [10.0, 50.0], "online_evals": [60.0, 90.0, last]}
+    low = {"offline_evals": [10.0], "online_evals": [90.0]}
+    return {"ReBRAC": {"maze": [climbs, low]}, "IQL": {"maze": [climbs]}, "AWAC": {"maze": [climbs]}}
+
+
+def test_the_quick_replay_keeps_the_best_and_nothing_below_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs that collapse at the end: ungated they end below, gated at their best, whatever the setting."""
+    (tmp_path / gate_replay.FILE).write_text(json.dumps(made_up_curves(20.0)))
+    monkeypatch.setenv("GATE_ANCHORS", str(tmp_path))
+    monkeypatch.setattr(results_file, "RESULTS", tmp_path)
+    gate_replay.main(["--quick"])
+    left = json.loads((tmp_path / "gate_replay_quick.json").read_text())
+    ends = {(row["gate"], row["algorithm"]): (row["below"], row["kept"]) for row in left["rows"]}
+    assert ends["none", "all"] == (1.0, pytest.approx(20 / 90))
+    assert ends["as shipped", "all"] == (0.0, 1.0)
+    assert [one["holds"] for one in left["claims"]] == [True] * len(left["claims"])
+
+
+def test_a_replay_that_loses_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shares that are not the published ones, a gated run that ends below, and a best checkpoint that is lost."""
+    runs = gate_replay.released(made_up_curves(20.0))
+    assert [(run.algorithm, run.start, run.best, run.best_of_task) for run in runs] == [
+        (name, 50.0, 90.0, 100.0) for name in ("ReBRAC", "IQL", "AWAC")
+    ]
+    assert runs[0].candidates(2) == [60.0, 20.0]
+    monkeypatch.setattr(gate_replay, "gated", lambda many, *_: (np.full(len(many), 20.0), *np.zeros((2, len(many)))))
+    found = gate_replay.claims(gate_replay.measure(runs, 1))
+    assert [one["holds"] for one in found] == [False] * 7
+
+
+def test_absent_curves_are_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clone without the shared folder is told which variable to set."""
+    monkeypatch.setenv("GATE_ANCHORS", str(tmp_path))
+    with pytest.raises(DataError, match="GATE_ANCHORS"):
+        gate_replay.load()
+
+
+STOP: dict[str, Any] = {
+    "way": "file", "trials": 9, "most_steps": 1, "mean_steps": 0.5, "median_ms": 3.0, "most_ms": 9.0
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("most", "recorded", "holds"), [(1, 9, [True, True]), (2, 9, [False, True]), (0, 8, [True, False])]
+)
+def test_a_stop_that_comes_late_or_is_forgotten_says_so(most: int, recorded: int, holds: list[bool]) -> None:
+    """A second step after the signal, and a stop without its record, each break their claim."""
+    rows = [STOP | {"most_steps": most}]
+    assert [one["holds"] for one in emergency_stop.report(rows, recorded)] == holds
+
+
+def test_the_quick_emergency_stop_stops_a_real_process_by_every_way(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signal, file and the robot's own: at most one step, and all of them in the journal."""
+    monkeypatch.setattr(results_file, "RESULTS", tmp_path)
+    monkeypatch.setattr(emergency_stop, "build_handoff", lambda _: shared_handoff(tmp_path_factory.getbasetemp()))
+    emergency_stop.main(["--quick"])
+    left = json.loads((tmp_path / "emergency_stop_quick.json").read_text())
+    assert [(row["way"], row["trials"]) for row in left["rows"]] == [("signal", 3), ("file", 3), ("robot", 3)]
+    assert [one["holds"] for one in left["claims"]] == [True, True]
+
+
+def held(steps: int, success: bool = True) -> RolloutEvidence:
+    """An episode with so many interventions."""
+    return RolloutEvidence(success=success, interventions=steps, support_drift=0.0)
+
+
+def test_a_replayed_run_halts_where_its_budget_ends() -> None:
+    """Drawn runs go through the shipped gate: forty interventions are spent by the fifth episode of ten."""
+    gate = rules({"interventions": {"limit": 40, "window": 10}})
+    assert replays.watched(gate, [held(10)] * 20) == replays.Watched(
+        halted_after=5, rule="interventions", used={"interventions": pytest.approx(1.25)}
+    )
+    assert replays.watched(gate, [held(4)] * 20).halted_after == 0
+
+
+def test_replayed_candidates_are_accepted_when_better_and_not_when_worse() -> None:
+    """The acceptance rules decide on drawn pairs, and the next candidate faces the one that was accepted."""
+    gate = rules({"no_regression": {}})
+    good, poor = (held(0),) * 50, tuple(held(0, success=k % 2 == 0) for k in range(50))
+    found = replays.certified(gate, poor, [good, poor], np.random.default_rng(0), tasks=400)
+    assert found.accepted == (True, False)
+    assert max(found.pairs) < 400
+    assert replays.truly(poor, good, "success") == pytest.approx(-0.5)
+
+
+NULL: list[dict[str, Any]] = [
+    {"gate": "safety", "policy": "unchanged baseline, tuned robot", "pool": 9, "halted": 0.05, "halted_soon": 0.0,
+     "halted_after": None, "by": {}, "used": {"interventions": 0.5}},
+    {"gate": "safety", "policy": "random actions", "pool": 9, "halted": 1.0, "halted_soon": 0.99,
+     "halted_after": 2.0, "by": {"interventions": 9}, "used": {"interventions": 1.5}},
+    {"gate": "acceptance", "difference": [-0.1], "accepted": [0.0], "pairs": [50.0], "worse_by_the_margin": 1,
+     "wrongly_accepted": 0.05, "alpha": 0.05},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("row", "change", "holds"),
+    [
+        (0, {}, [True, True, True]),
+        (0, {"halted": 0.055}, [False, True, True]),
+        (1, {"halted_soon": 0.985}, [True, False, True]),
+        (2, {"wrongly_accepted": 0.055}, [True, True, False]),
+        (2, {"worse_by_the_margin": 0}, [True, True, False]),
+    ],
+)
+def test_a_gate_that_halts_the_sound_or_spares_the_reckless_says_so(
+    row: int, change: dict[str, Any], holds: list[bool]
+) -> None:
+    """Each claim can fail, and one about candidates of which none is worse proves nothing."""
+    rows = [one | (change if k == row else {}) for k, one in enumerate(NULL)]
+    assert [one["holds"] for one in gate_null.report(rows)] == holds
+
+
+def test_the_quick_null_plays_every_pool_and_goes_through_both_gates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small handoff of its own; a random policy halts within two episodes even there."""
+    monkeypatch.setattr(results_file, "RESULTS", tmp_path)
+    monkeypatch.setattr(pools, "SCRATCH", tmp_path / "scratch")
+    gate_null.main(["--quick"])
+    left = json.loads((tmp_path / "gate_null_quick.json").read_text())
+    assert [row["gate"] for row in left["rows"]] == ["safety"] * 5 + ["acceptance"]
+    assert len(left["claims"]) == 3
+    assert left["claims"][1]["holds"]
+
+
+def in_a_process(name: str) -> dict[str, Any]:
+    """A quick benchmark run as its command, in a process of its own; what it left."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", "--quick"],
+        cwd=results_file.RESULTS.parents[1],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    left: dict[str, Any] = json.loads((results_file.RESULTS / f"{name}_quick.json").read_text())
+    return left
+
+
+def test_the_quick_crash_kills_a_dozen_times_and_nothing_differs() -> None:
+    """A real run of one round, killed at every sixth place: bytes, versions and metrics of the uninterrupted one."""
+    left = in_a_process("crash")
+    every = next(row for row in left["rows"] if "places" in row)
+    assert every["kills"] >= 10
+    assert [row["differences"] for row in left["rows"]] == [[], []]
+    assert [one["holds"] for one in left["claims"]] == [True] * 3
+
+
+def test_a_kill_that_loses_something_breaks_its_claim() -> None:
+    """A file lost, too few kills, a halt that is no clear line, and a server that nobody waited for."""
+    every = {"kind": "every", "kills": 140, "places": 140, "stride": 1, "records": 25, "differences": []}
+    disk = {"kind": "disk full", "differences": [], "halts": [{"status": 2, "clear": True}]}
+    away = {"kind": "MLflow away for 60 s", "differences": [], "said": "waiting"}
+    rows: list[dict[str, Any]] = [every, disk, away]
+    assert [one["holds"] for one in crash.report(rows)] == [True] * 5
+    lost = [{**every, "differences": ["episodes/000001.parquet is lost"], "kills": 99}, disk, away]
+    assert [one["holds"] for one in crash.report(lost)] == [False, False, False, True, True]
+    unclear = [every, {**disk, "halts": [{"status": 99, "clear": False}]}, {**away, "said": ""}]
+    assert [one["holds"] for one in crash.report(unclear)] == [True, True, True, False, False]
+
+
+def test_the_quick_tamper_finds_every_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Flips in every kind of file, records dropped, swapped and cut off, files lost and added: all found."""
+    monkeypatch.setattr(results_file, "RESULTS", tmp_path)
+    tamper.main(["--quick"])
+    left = json.loads((tmp_path / "tamper_quick.json").read_text())
+    made = {row["change"]: row["made"] for row in left["rows"] if "made" in row}
+    assert {f"a flipped bit: {kind}" for kind in tamper.FLIPS} <= set(made)
+    assert {"a deleted tail", "a dropped record, hashes mended", "a swapped record", "a deleted file"} <= set(made)
+    assert [one["holds"] for one in left["claims"]] == [True] * 3
+    assert "missed" not in capsys.readouterr().out
+
+
+def test_a_change_that_is_missed_breaks_its_claim() -> None:
+    """One of a thousand that nobody found."""
+    rows: list[dict[str, Any]] = [{"change": "a flipped bit: journal", "made": 1000, "found": 999}]
+    rows += [{"change": "missed", "which": ["a flipped bit: journal"]}, {"change": "the command", "alike": [True]}]
+    assert [one["holds"] for one in tamper.report(rows)] == [True, False, True]
+
+
+def test_the_quick_overhead_accounts_for_all_four() -> None:
+    """A small real flow and two lengths of run: gate, journal, Prefect and MLflow each took some of its time."""
+    run, episode = in_a_process("online_overhead")["rows"]
+    parts = [run[f"{part}_s"] for part in spans.OVERHEAD]
+    assert min(parts) > 0
+    assert run["overhead_s"] == pytest.approx(sum(parts))
+    assert run["overhead_s"] < run["wall_s"]
+    assert (episode["few"], episode["many"]) == (10, 100)
+    assert episode["few_ms"] > 0
+
+
+def test_an_overhead_that_is_too_much_says_so() -> None:
+    """Each of the three figures has a limit of its own."""
+    run = {"part": "a run", "wall_s": 100.0, "start_up_s": 30.0, "overhead_s": 5.0, "share": 0.05}
+    run |= {f"{part}_s": 1.25 for part in spans.OVERHEAD}
+    episode = {"few": 10, "many": 1000, "few_ms": 1.0, "many_ms": 1.1, "ratio": 1.1, "low": 1.0, "high": 1.2}
+    assert [one["holds"] for one in online_overhead.report([run, episode])] == [True] * 3
+    worse = {**run, "share": 0.051, "start_up_s": 30.1}
+    assert [one["holds"] for one in online_overhead.report([worse, {**episode, "ratio": 1.11}])] == [False] * 3
+
+
+def test_a_span_within_another_counts_once() -> None:
+    """What MLflow takes within a task is MLflow's, and what Prefect takes is what is left."""
+    counted = spans.Spans()
+    inner = counted.around(spans.MLFLOW, lambda: time.sleep(0.05))
+    counted.around(spans.PREFECT, lambda: (inner(), time.sleep(0.02)))()
+    assert counted.seconds[spans.MLFLOW] >= 0.05
+    assert counted.seconds[spans.PREFECT] >= 0.02
+    assert counted.overhead == pytest.approx(sum(counted.seconds.values()))
+    counted.reset()
+    assert counted.overhead == 0.0

@@ -5,8 +5,9 @@
 
 Batch 256, two layers of 256, observations of 39 and actions of 28 numbers, made up. The sides take turns in blocks of
 about a second; ratios are of blocks of the same round: their median, with the interval in which it lies at 95 %. All
-are measured on one of torch's threads and on two (`threads:` of params.yaml), and count by the better. d3rlpy is given normalised data, so that it need not scale, and neither prints nor
-saves. Then: what an update costs from a larger replay, and an online episode after more of them.
+are measured on one of torch's threads and on two (`threads:` of params.yaml), and count by the better. d3rlpy is given
+normalised data, so that it need not scale, and neither prints nor saves. Then: what an update costs from a larger
+replay, and an online episode after more of them.
 """
 
 from __future__ import annotations

@@ -38,6 +38,7 @@ def evaluate_policy(
     support_folder: Path | None,
     jobs: int,
     progress: Callable[[int, int], None] | None = None,
+    stop_file: Path | None = None,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Play the report block as it is, with its resets shifted, and under other dynamics.
 
@@ -51,6 +52,7 @@ def evaluate_policy(
         support_folder: holds ``estimator/`` and ``calibration.json``, or None.
         jobs: processes.
         progress: called with (episodes done, episodes in all).
+        stop_file: once it is there, no process executes another control step.
 
     Returns:
         ``metrics.json``, with the two perturbed conditions under ``perturbed``, and the outcomes: one row
@@ -68,6 +70,7 @@ def evaluate_policy(
             jobs=jobs,
             operator=name,
             progress=_shifted_progress(progress, number * size, len(conditions) * size),
+            stop_file=stop_file,
         )
         tables.append(outcomes_of(rollouts, condition, gamma))
         metrics[condition] = summarise(rollouts, gamma) | {"dynamics": asdict(changed)}

@@ -19,7 +19,10 @@ from offline_to_online.errors import ParameterError
 
 BOOTSTRAP_SEED = 20_250_101
 BETS = 12
+# Of the stake at which one lost pair would take all.
+LARGEST_STAKE = 0.98
 FUTILITY_ERRORS = 2.0
+GRID = 1000
 
 
 def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -104,17 +107,58 @@ def _square_and_add(a: float, b: float, phi: float) -> float:
     return math.sqrt(max(0.0, a**2 - 2 * phi * a * b + b**2))
 
 
-def alpha_spent(candidate_number: int, alpha: float) -> float:
-    """The share of ``alpha`` that the k-th candidate may use: 6 alpha / (pi^2 k^2), which sums to alpha over all k.
+def fallback_share(rounds_since_spent: int, rounds: int) -> float:
+    """The share of a run's error level that its next candidate may use: the online fallback procedure.
+
+    Each of the ``rounds`` owns an equal share. A round that spends none of it (it accepted its candidate, or compared
+    none) hands all that it held to the next one, so that a candidate holds the shares of every round since the last
+    one that spent (Tian and Ramdas, Statistical Methods in Medical Research 30, 2021). Every share is lost to at most
+    one rejected candidate: ``docs/gate.md`` says why that bounds the chance of any wrong acceptance.
+
+    Args:
+        rounds_since_spent: this round, and those before it back to the last one that spent its share.
+        rounds: of the whole run.
 
     Raises:
-        ParameterError: k below 1, or alpha outside (0, 1).
+        ParameterError: more rounds than the run has, or none.
     """
-    if candidate_number < 1 or not 0 < alpha < 1:
+    if not 1 <= rounds_since_spent <= rounds:
         raise ParameterError(
-            f"candidate {candidate_number}, alpha {alpha:g}", limit="a candidate from 1 on, alpha in (0, 1)"
+            f"{rounds_since_spent} rounds since error was spent, {rounds} in all", limit="from 1 to the rounds of a run"
         )
-    return 6 * alpha / (math.pi**2 * candidate_number**2)
+    return rounds_since_spent / rounds
+
+
+def least_certain(differences: Array, alpha: float) -> float:
+    """The lower end of a one-sided confidence sequence of E[d], in [-1, 1]: what is certain of the difference.
+
+    Inverts the test by betting: the largest mean, on a grid of 0.001, that ``PairedEvidence`` refutes, as it refutes
+    every smaller one too (its wealth grows with the margin, pair by pair). It holds after all pairs at once, and
+    hence whenever one stopped, with a chance of error of at most ``alpha``; and a candidate is accepted for a margin
+    on the grid exactly if this is at least minus that margin.
+
+    Args:
+        differences: in [-1, 1], shape (N,).
+        alpha: the chance that E[d] lies below what is returned.
+    """
+    refuted, standing = GRID, -GRID
+    while refuted - standing > 1:
+        middle = (refuted + standing) // 2
+        if PairedEvidence(margin=middle / GRID, alpha=alpha).accepts(differences):
+            refuted = middle
+        else:
+            standing = middle
+    return -refuted / GRID
+
+
+def bound_in_words(pairs: int, alpha: float, least: float, *, who: str, side: str) -> str:
+    """What ``least_certain`` found, for a person; a point is 0.01 of success rate or score."""
+    bound = (
+        f"gains at least {100 * least:.1f} points on"
+        if least > 0
+        else f"loses at most {abs(100 * least):.1f} points to"
+    )
+    return f"with {pairs} pairs, at {100 * (1 - alpha):.6g} %, the {who} {bound} the {side}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +171,8 @@ class PairedEvidence:
     probability at most alpha, whenever one looks (Ville's inequality; Waudby-Smith and Ramdas, JRSS B 86, 2024).
 
     Attributes:
-        margin: the loss that would be tolerated, in [0, 1), in the unit of d. With 0, accepting says "better".
+        margin: the loss that would be tolerated, in (-1, 1), in the unit of d. With 0, accepting says "better", and
+            with a negative one "better by more than that".
         alpha: the chance of accepting a candidate that is worse than that.
     """
 
@@ -135,9 +180,9 @@ class PairedEvidence:
     alpha: float
 
     def __post_init__(self) -> None:
-        if not (0 <= self.margin < 1 and 0 < self.alpha < 1):
+        if not (-1 < self.margin < 1 and 0 < self.alpha < 1):
             raise ParameterError(
-                f"margin {self.margin:g}, alpha {self.alpha:g}", limit="margin in [0, 1), alpha in (0, 1)"
+                f"margin {self.margin:g}, alpha {self.alpha:g}", limit="margin in (-1, 1), alpha in (0, 1)"
             )
 
     @property
@@ -148,7 +193,7 @@ class PairedEvidence:
     @cached_property
     def bets(self) -> Array:
         """The stakes, float64 (12,), evenly spaced below 1 / (1 - margin), where one lost pair would take all."""
-        return np.linspace(0.0, 0.9 / (1 - self.margin), BETS + 1)[1:]
+        return np.linspace(0.0, LARGEST_STAKE / (1 - self.margin), BETS + 1)[1:]
 
     def wealth(self, differences: Array) -> Array:
         """The wealth after every pair.
@@ -165,30 +210,36 @@ class PairedEvidence:
         values = np.asarray(differences, dtype=np.float64)
         if not (np.abs(values) <= 1).all():
             raise ParameterError("a paired difference outside [-1, 1]", limit="outcomes in [0, 1] on both sides")
-        logs = [np.cumsum(np.log1p(bet * (values + self.margin)), axis=-1) for bet in self.bets]
-        return np.asarray(np.exp(np.logaddexp.reduce(logs, axis=0) - math.log(BETS)), dtype=np.float64)
+        wealth = np.zeros(values.shape)
+        # What grows beyond a float is infinite wealth, and what shrinks below one is none.
+        with np.errstate(over="ignore", under="ignore"):
+            for bet in self.bets:
+                wealth += np.cumprod(1 + bet * (values + self.margin), axis=-1)
+        return wealth / BETS
 
     def accepts(self, differences: Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Whether the wealth has reached the threshold at any pair so far: bool (...)."""
         return np.asarray((self.wealth(differences) >= self.threshold).any(axis=-1))
 
-    def is_futile(self, differences: Array, remaining: int) -> bool:
-        """Whether to give up, because the pairs that remain would not do even in luck.
+    def is_futile(self, differences: Array, remaining: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Whether to give up, because the pairs that remain would not do even in luck: bool (...).
 
         Each bet's log-wealth is carried on over ``remaining`` pairs at its mean growth so far plus two standard
         errors; futile is when no bet alone could then lift the mixture to the threshold. Giving up can only turn
         an acceptance into a rejection: it never raises the chance of a wrong acceptance.
 
         Args:
-            differences: the pairs so far, shape (N,); before the second pair nothing is futile.
+            differences: the pairs so far, shape (..., N); before the second pair nothing is futile.
             remaining: pairs that may still be played.
         """
         values = np.asarray(differences, dtype=np.float64)
-        if len(values) < 2 or self.accepts(values):
-            return False
-        if remaining == 0:
-            return True
-        growth = np.log1p(self.bets[:, None] * (values + self.margin))
-        error = growth.std(axis=1, ddof=1) / math.sqrt(len(values))
-        hoped = growth.sum(axis=1) + remaining * (growth.mean(axis=1) + FUTILITY_ERRORS * error)
-        return bool(hoped.max() < math.log(self.threshold))
+        pairs = values.shape[-1]
+        if pairs < 2:
+            return np.zeros(values.shape[:-1], dtype=bool)
+        hoped = np.full(values.shape[:-1], -np.inf)
+        for bet in self.bets:
+            growth = np.log1p(bet * (values + self.margin))
+            lucky = growth.mean(axis=-1) + FUTILITY_ERRORS * growth.std(axis=-1, ddof=1) / math.sqrt(pairs)
+            hoped = np.maximum(hoped, growth.sum(axis=-1) + remaining * lucky)
+        hopeless = (hoped < math.log(self.threshold)) | (remaining == 0)
+        return np.asarray(hopeless & ~self.accepts(values))

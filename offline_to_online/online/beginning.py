@@ -14,6 +14,7 @@ from offline_to_online.errors import HandoffError, PanelError, ParameterError, R
 from offline_to_online.evaluation.handoff import load_handoff
 from offline_to_online.evaluation.panel import Panel, load_panel
 from offline_to_online.learning.training import require_device
+from offline_to_online.online.attempts import sweep
 from offline_to_online.online.config import OnlineConfig
 from offline_to_online.online.run import EVALUATED_CONDITIONS, OVER, OnlineRun
 
@@ -119,17 +120,18 @@ def begin(
         facts = _facts(root, name, fresh / "handoff", config, seed=seed)
         write_json(fresh / "run.json", facts | {"jobs": jobs, "threads": threads, "device": device})
         os.replace(fresh, folder)
+    sweep(folder)
     return OnlineRun(folder)
 
 
 def _facts(root: Path, name: str, handoff: Path, config: OnlineConfig, *, seed: int) -> dict[str, Any]:
     content, panel = load_handoff(handoff), load_panel(handoff / "panel.json")
-    needed = 2 * EVALUATED_CONDITIONS * len(panel.report) + config.episodes_per_round
+    needed = 2 * (EVALUATED_CONDITIONS * len(panel.report) + config.gates.audit.pairs) + config.episodes_per_round
     if config.interaction_budget_episodes < needed:
         raise ParameterError(
             f"interaction budget of {config.interaction_budget_episodes} episodes",
             where="online.interaction_budget_episodes",
-            limit=f"at least {needed}: one round's collection and the final evaluation of champion and baseline",
+            limit=f"at least {needed}: one round's collection, and audit and final evaluation of champion and baseline",
             remedy="raise it",
         )
     first = _first_block(root, panel, config.rounds)

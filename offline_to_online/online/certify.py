@@ -1,27 +1,27 @@
-"""Certification: candidate, champion and baseline on the same tasks of a fresh block, until it is decided."""
+"""Certification: candidate, champion and baseline on the same tasks of a fresh block, until it is decided.
+
+A candidate holds the share of the run's error level of its own round, and of the rounds before it that spent none of
+theirs: those that accepted their candidate, or compared none. A rejection spends what the candidate held.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from offline_to_online.dataset.files import file_sha256, read_json, write_json
+from offline_to_online.dataset.files import read_json, write_json
 from offline_to_online.dataset.store import load_episodes
 from offline_to_online.evaluation.panel import acceptance_block
-from offline_to_online.evaluation.play import load_support, play
+from offline_to_online.evaluation.play import load_support
+from offline_to_online.evaluation.statistics import fallback_share
 from offline_to_online.learning.policy import Policy
-from offline_to_online.online.collect import evidence_of
-from offline_to_online.online.evidence import Evidence, RolloutEvidence
+from offline_to_online.online.evidence import Evidence, RolloutEvidence, Verdict
 from offline_to_online.online.forgetting import FILE, forgetting_of
-from offline_to_online.online.gating import Rule, broken, judge, rules
-from offline_to_online.online.run import AUDIT, CERTIFY, OnlineRun
-from offline_to_online.progress import progress
-from offline_to_online.robots import Task
+from offline_to_online.online.gating import Rule, broken, judge
+from offline_to_online.online.run import AUDIT, CERTIFY, DECISION, UPDATE, OnlineRun
+from offline_to_online.online.trial import BASELINE, CANDIDATE, CHAMPION, Trial
 from offline_to_online.support.audit import audit
-
-CANDIDATE, CHAMPION, BASELINE = "candidate", "champion", "baseline"
-Sides = dict[str, list[RolloutEvidence]]
 
 
 def audit_candidate(run: OnlineRun, number: int) -> dict[str, Any]:
@@ -50,105 +50,119 @@ def audit_policy(run: OnlineRun, policy: Path, name: str, folder: Path, number: 
 def certify(run: OnlineRun, number: int) -> dict[str, Any]:
     """Play batches of paired tasks until the rules want no more, a budget rule is broken, or nothing is left to play.
 
+    A policy that was rejected before in this run is not played again: that would be another try at the same error.
+
     Returns:
         ``candidate_number``, ``block`` and its hash, ``pairs``, ``executed`` episodes, ``accepted``, ``reason``,
-        ``verdicts``, and the ``certified_success_rate`` of each side.
+        ``verdicts``, the ``certified_success_rate`` of each side, ``certain`` (by side, what is certain of the
+        difference at the candidate's level), and what it may err: ``alpha_share`` (of the rules' alpha),
+        ``error_level`` (that share of alpha) and ``error_spent`` (0 where it was accepted, or nothing was played).
     """
-    return run.phase(number, CERTIFY, lambda: _certify(run, number))
+    return run.phase(number, CERTIFY, lambda: certification(run, number))
 
 
-def _certify(run: OnlineRun, number: int) -> dict[str, Any]:
-    standing = run.standing(before=number)
-    block = int(run.facts["first_block"]) + standing.candidates
-    trial = _Trial(run, number, acceptance_block(run.panel, block), candidate_number=standing.candidates + 1)
-    gate = rules(run.config.gates.acceptance)
-    while size := trial.next_batch(gate):
-        trial.play(size)
-    verdicts = judge(gate, trial.evidence())
-    accepted = all(v.passed for v in verdicts)
+def alpha_share(certified: Iterable[tuple[int, Mapping[str, Any]]], number: int, *, rounds: int) -> float:
+    """The share of a run's error level that the candidate of a round may use: known before it is played.
+
+    Args:
+        certified: what each certification of the run says, by round.
+        number: of the round.
+        rounds: of the run.
+    """
+    spent = [k for k, said in certified if k < number and said["pairs"] and not said["accepted"]]
+    return fallback_share(number - max(spent, default=0), rounds)
+
+
+def rejected_before(run: OnlineRun, number: int) -> int:
+    """The round in which the candidate of this one, byte for byte, was rejected already; 0: in none."""
+    policy = (run.result(number, UPDATE) or {}).get("policy_sha256")
+    for k, decision in run.results(DECISION):
+        rejected = decision["candidate"] and not decision["accepted"] and not decision.get("vetoed", False)
+        if k < number and rejected and (run.result(k, UPDATE) or {}).get("policy_sha256") == policy:
+            return k
+    return 0
+
+
+def evidence_for(sides: Mapping[str, Sequence[RolloutEvidence]], *, candidate_number: int, share: float) -> Evidence:
+    """What the acceptance rules may look at; while the champion is the baseline, it plays once for both."""
+    return Evidence(
+        rollouts=tuple(sides[CANDIDATE]),
+        champion=tuple(sides[CHAMPION]),
+        baseline=tuple(sides.get(BASELINE, sides[CHAMPION])),
+        candidate_number=candidate_number,
+        alpha_share=share,
+    )
+
+
+def error_level(gate: Sequence[Rule], share: float) -> float:
+    """The chance of a wrong acceptance that a candidate with this share is tested at."""
+    return max(share * getattr(rule.config, "alpha", 0.0) for rule in gate if rule.compares)
+
+
+def certification(run: OnlineRun, number: int) -> dict[str, Any]:
+    """What ``certify`` writes down; batches that were played are read."""
+    standing, gate = run.standing(before=number), run.gate("acceptance")
+    share = alpha_share(run.results(CERTIFY), number, rounds=run.config.rounds)
+    block, candidate_number = int(run.facts["first_block"]) + standing.candidates, standing.candidates + 1
+    trial = _trial(run, number, block)
+    again = rejected_before(run, number)
+    evidence, cut_short = _play(trial, gate, candidate_number, share, 0 if again else run.allowance())
+    verdicts = [] if again else judge(gate, evidence)
+    accepted = not again and all(v.passed for v in verdicts)
+    level = error_level(gate, share)
     return {
-        "candidate_number": standing.candidates + 1,
+        "candidate_number": candidate_number,
         "block": block,
         "block_sha256": run.panel.acceptance[block].sha256,
         "pairs": trial.pairs,
-        "executed": trial.pairs * len(trial.policies),
+        "executed": trial.executed,
         "accepted": accepted,
-        "reason": "every rule passed" if accepted else trial.cut_short + broken(verdicts),
+        "reason": f"rejected in round {again} already, byte for byte: not certified again"
+        if again
+        else _reason(gate, verdicts, cut_short),
         "verdicts": [v.to_json() for v in verdicts],
-        "certified_success_rate": {name: _rate([r.certified for r in rows]) for name, rows in trial.sides.items()},
-        "success_rate": {name: _rate([r.success for r in rows]) for name, rows in trial.sides.items()},
+        "certain": _certain(gate, evidence),
+        "alpha_share": share,
+        "error_level": level,
+        "error_spent": level if trial.pairs and not accepted else 0.0,
+        "certified_success_rate": trial.rates("certified"),
+        "success_rate": trial.rates("success"),
     }
 
 
-class _Trial:
-    """One candidate's certification so far. Batches lie on disk, and are played once."""
-
-    def __init__(self, run: OnlineRun, number: int, tasks: Sequence[Task], *, candidate_number: int) -> None:
-        self._run, self._tasks, self._number = run, tasks, candidate_number
-        self._folder = run.round_folder(number) / CERTIFY
-        self._title = f"round {number}: certifying"
-        self._batch = 0
-        self._allowance = run.allowance()
-        champion = run.standing(before=number).policy
-        self.policies = {CANDIDATE: run.round_folder(number) / "candidate" / "policy.safetensors", CHAMPION: champion}
-        if champion != run.baseline:
-            self.policies[BASELINE] = run.baseline
-        self.sides: Sides = {name: [] for name in self.policies}
-        self.cut_short = ""
-
-    @property
-    def pairs(self) -> int:
-        """Tasks that every side has played."""
-        return len(self.sides[CANDIDATE])
-
-    def evidence(self) -> Evidence:
-        """What the acceptance rules may look at; while the champion is the baseline, it plays once for both."""
-        return Evidence(
-            rollouts=tuple(self.sides[CANDIDATE]),
-            champion=tuple(self.sides[CHAMPION]),
-            baseline=tuple(self.sides.get(BASELINE, self.sides[CHAMPION])),
-            candidate_number=self._number,
-        )
-
-    def next_batch(self, gate: Sequence[Rule]) -> int:
-        """How many tasks to play next; 0 when it is decided, or nothing is left to play with."""
-        evidence = self.evidence()
-        wanted = max((rule.wants_pairs(evidence) for rule in gate), default=0)
-        if any(not rule.check(evidence).passed for rule in gate if not rule.compares):
-            return 0
-        affordable = self._allowance // len(self.policies) - self.pairs
-        size = min(wanted, len(self._tasks) - self.pairs, affordable)
-        if wanted and size <= 0:
-            self.cut_short = f"the {'interaction budget' if affordable <= 0 else 'acceptance block'} is spent; "
-        return max(0, size)
-
-    def play(self, size: int) -> None:
-        """Play the next tasks, all sides in turn, unless they were played before."""
-        self._batch += 1
-        path = self._folder / f"{self._batch:03d}.json"
-        if not path.exists():
-            tasks = self._tasks[self.pairs : self.pairs + size]
-            write_json(path, {name: self._play(name, policy, tasks) for name, policy in self.policies.items()})
-        self._run.journal.once(
-            "batch", {"file": str(path.relative_to(self._run.folder))}, {"sha256": file_sha256(path)}
-        )
-        for name, rows in read_json(path).items():
-            self.sides[name] += [RolloutEvidence.from_json(row) for row in rows]
-
-    def _play(self, name: str, policy: Path, tasks: Sequence[Task]) -> list[Mapping[str, Any]]:
-        with progress(f"{self._title}, {name}") as tell:
-            rollouts = play(
-                policy,
-                self._run.robot,
-                tasks,
-                dynamics=self._run.config.dynamics,
-                support_folder=self._run.handoff_folder,
-                jobs=int(self._run.facts["jobs"]),
-                operator=name,
-                progress=tell,
-            )
-        return [evidence_of(rollout).to_json() for rollout in rollouts]
+def _trial(run: OnlineRun, number: int, block: int) -> Trial:
+    folder, champion = run.round_folder(number), run.standing(before=number).policy
+    policies = {CANDIDATE: folder / "candidate" / "policy.safetensors", CHAMPION: champion}
+    if champion != run.baseline:
+        policies[BASELINE] = run.baseline
+    tasks = acceptance_block(run.panel, block)
+    return Trial(run, folder / CERTIFY, policies, tasks, title=f"round {number}: certifying")
 
 
-def _rate(outcomes: Sequence[bool]) -> float:
-    return sum(outcomes) / max(1, len(outcomes))
+def _play(
+    trial: Trial, gate: Sequence[Rule], candidate_number: int, share: float, allowance: int
+) -> tuple[Evidence, str]:
+    """Play until it is decided, or nothing is left to play with: what there is to judge by, and what ran out."""
+    while True:
+        evidence = evidence_for(trial.sides, candidate_number=candidate_number, share=share)
+        wanted = max(rule.wants_pairs(evidence) for rule in gate)
+        affordable = allowance // len(trial.policies) - trial.pairs
+        if not wanted or any(not rule.check(evidence).passed for rule in gate if not rule.compares):
+            return evidence, ""
+        if min(trial.left, affordable) <= 0:
+            return evidence, f"the {'interaction budget' if affordable <= 0 else 'acceptance block'} is spent; "
+        trial.play(min(wanted, trial.left, affordable))
+
+
+def _reason(gate: Sequence[Rule], verdicts: Sequence[Verdict], cut_short: str) -> str:
+    """Why it was accepted or not, with the bound that the test gives, in words."""
+    failed = broken(verdicts)
+    if failed:
+        return cut_short + failed
+    return "every rule passed: " + "; ".join(v.reason for v, rule in zip(verdicts, gate, strict=True) if rule.compares)
+
+
+def _certain(gate: Sequence[Rule], evidence: Evidence) -> dict[str, float]:
+    """By side, the strictest of what the rules call certain of the difference; nothing before the first pair."""
+    bounds = [rule.module.certain(evidence, rule.config) for rule in gate if hasattr(rule.module, "certain")]
+    return {side: min(b[side] for b in bounds) for side in (bounds[0] if evidence.rollouts and bounds else ())}

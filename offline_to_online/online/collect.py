@@ -5,20 +5,25 @@ The guard measures against D_0 and never against anything else; an episode's dri
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from offline_to_online.dataset.files import file_sha256
+from offline_to_online.errors import EmergencyStopError
 from offline_to_online.evaluation.guard import Guard
 from offline_to_online.evaluation.panel import collection_task
 from offline_to_online.evaluation.play import load_support
 from offline_to_online.evaluation.rollout import Rollout, read_rollout, run_episode, write_rollout
 from offline_to_online.learning.policy import Policy
+from offline_to_online.online import emergency
+from offline_to_online.online.attempts import motion
 from offline_to_online.online.drift import data_of
-from offline_to_online.online.evidence import Evidence, RolloutEvidence
-from offline_to_online.online.gating import Rule, broken, judge, rules
+from offline_to_online.online.evidence import RolloutEvidence
+from offline_to_online.online.gating import broken, judge
+from offline_to_online.online.recorded import settled_sha256
 from offline_to_online.online.run import COLLECT, SAFETY, OnlineRun
+from offline_to_online.online.spending import spending_before
 from offline_to_online.progress import progress
 
 CHAMPION = "champion"
@@ -33,6 +38,8 @@ def evidence_of(rollout: Rollout, *, support_drift_k: float | None = None) -> Ro
         support_drift_k=support_drift_k,
         cost=rollout.cost,
         score=rollout.episode.score,
+        takeovers=int(rollout.takeover.sum()),
+        emergency_stop=bool(rollout.emergency_stop),
     )
 
 
@@ -40,7 +47,12 @@ def collect(run: OnlineRun, number: int) -> dict[str, Any]:
     """Collect a round's episodes, up to the one after which the safety gate stops. Episodes that exist are kept.
 
     Returns:
-        ``first`` (index of the round's first episode), ``episodes``, ``steps``, and their ``evidence``.
+        ``first`` (index of the round's first episode), ``episodes``, ``steps``, their ``evidence``, and the ``totals``
+        of the run so far.
+
+    Raises:
+        EmergencyStopError: somebody or the robot stopped it, now or before, and the STOP file is still there. What was
+            executed of an episode is kept as one, and not executed again.
     """
     return run.phase(number, COLLECT, lambda: _collect(run, number))
 
@@ -48,53 +60,58 @@ def collect(run: OnlineRun, number: int) -> dict[str, Any]:
 def safety_gate(run: OnlineRun, number: int) -> dict[str, Any]:
     """The safety rules' word on everything collected so far: ``passed``, ``reason``, ``verdicts``."""
 
-    def look() -> dict[str, Any]:
-        gate = rules(run.config.gates.safety)
-        verdicts = judge(gate, Evidence(rollouts=tuple(_judged_by(run, gate))))
-        return {
-            "passed": all(v.passed for v in verdicts),
-            "reason": broken(verdicts),
-            "verdicts": [v.to_json() for v in verdicts],
-        }
+    return run.phase(number, SAFETY, lambda: judged(run, number))
 
-    return run.phase(number, SAFETY, look)
+
+def judged(run: OnlineRun, number: int) -> dict[str, Any]:
+    """What ``safety_gate`` writes down, by what is recorded."""
+    gate = run.gate("safety")
+    verdicts = judge(gate, spending_before(run, gate, number + 1).evidence())
+    return {
+        "passed": all(v.passed for v in verdicts),
+        "reason": broken(verdicts),
+        "verdicts": [v.to_json() for v in verdicts],
+    }
 
 
 def _collect(run: OnlineRun, number: int) -> dict[str, Any]:
-    first = run.collected(before=number)
-    wanted = min(run.config.episodes_per_round, run.allowance())
-    gate = rules(run.config.gates.safety)
-    judged = _judged_by(run, gate)
-    seen = list[RolloutEvidence]()
-    steps = 0
     champion = _Champion(run, number)
+    emergency.demand_no_stop(emergency.stop_file(run))
     try:
-        with progress(f"round {number}: collecting") as tell:
-            for index in range(first, first + wanted):
-                rollout = champion.episode(index)
-                seen.append(evidence_of(rollout, support_drift_k=data_of(run, index).drift(rollout)))
-                judged.append(seen[-1])
-                steps += len(rollout.episode)
-                tell(len(seen), wanted)
-                if broken(judge(gate, Evidence(rollouts=tuple(judged)))):
-                    break
+        with progress(f"round {number}: collecting") as tell, emergency.listening(emergency.stop_file(run)) as asks:
+            return gathered(run, number, lambda index: champion.episode(index, asks), tell)
     finally:
         champion.close()
-    return {"first": first, "episodes": len(seen), "steps": steps, "evidence": [e.to_json() for e in seen]}
 
 
-def _judged_by(run: OnlineRun, gate: Sequence[Rule]) -> deque[RolloutEvidence]:
-    """What a gate looks at of everything collected so far: as much as its widest window, however long the run is."""
-    windows = [int(getattr(rule.config, "window", 0)) for rule in gate]
-    widest = None if 0 in windows else max(windows)
-    judged = deque[RolloutEvidence](maxlen=widest)
-    for number in range(run.config.rounds, 0, -1):
-        if len(judged) == widest:
+def gathered(
+    run: OnlineRun, number: int, episode: Callable[[int], Rollout], tell: Callable[[int, int], None] = lambda *_: None
+) -> dict[str, Any]:
+    """What ``collect`` writes down of a round's episodes, up to the one after which the safety gate stops.
+
+    Args:
+        run: as it is when they are collected.
+        number: of the round.
+        episode: the rollout with an index, played or read.
+        tell: is told how many there are, and how many are wanted.
+    """
+    first = run.collected(before=number)
+    wanted = min(run.config.episodes_per_round, run.allowance())
+    gate = run.gate("safety")
+    spending = spending_before(run, gate, number)
+    seen = list[RolloutEvidence]()
+    steps = 0
+    for index in range(first, first + wanted):
+        rollout = episode(index)
+        seen.append(evidence_of(rollout, support_drift_k=data_of(run, index).drift(rollout)))
+        spending.add(seen[-1])
+        steps += len(rollout.episode)
+        tell(len(seen), wanted)
+        if broken(judge(gate, spending.evidence())):
             break
-        for row in reversed((run.result(number, COLLECT) or {"evidence": []})["evidence"]):
-            if len(judged) != widest:
-                judged.appendleft(RolloutEvidence.from_json(row))
-    return judged
+    rows = [evidence.to_json() for evidence in seen]
+    said = {"first": first, "episodes": len(seen), "steps": steps, "evidence": rows}
+    return said | {"totals": spending.totals.to_json()}
 
 
 class _Champion:
@@ -104,20 +121,50 @@ class _Champion:
         self._run, self._number = run, number
         self._robot: Any = None
 
-    def episode(self, index: int) -> Rollout:
-        """The ``index``-th episode: read where it exists, else played, written and journaled."""
+    def episode(self, index: int, asks: emergency.Asks) -> Rollout:
+        """The ``index``-th episode: read where it exists, else played, written and journaled.
+
+        Raises:
+            EmergencyStopError: it was stopped. Whatever was executed of it is written and journaled first.
+        """
         path = self._run.episode_path(index)
         if not path.exists():
-            write_rollout(path, self._play(index))
-        self._run.journal.once("episode", {"index": index}, {"round": self._number, "sha256": file_sha256(path)})
-        return read_rollout(path)
+            with motion(self._run, f"collect episode {index}"):
+                self._play_into(path, index, asks)
+        rollout = read_rollout(path)
+        stopped = self._stopped(rollout, index)
+        self._run.journal.once("episode", {"index": index}, {"round": self._number, "sha256": settled_sha256(path)})
+        if stopped:
+            raise stopped
+        return rollout
 
     def close(self) -> None:
         """Disconnect, if it was connected."""
         if self._robot is not None:
             self._robot.close()
 
-    def _play(self, index: int) -> Rollout:
+    def _play_into(self, path: Path, index: int, asks: emergency.Asks) -> None:
+        try:
+            rollout = self._play(index, asks)
+        except EmergencyStopError as stopped:
+            reason = emergency.reason_of(self._run, stopped)
+            if not isinstance(stopped.rollout, Rollout):
+                # Nothing moved: the episode is still to be played.
+                raise self._journaled(index, 0, reason) from stopped
+            rollout = replace(stopped.rollout, emergency_stop=reason)
+        write_rollout(path, rollout)
+
+    def _stopped(self, rollout: Rollout, index: int) -> EmergencyStopError | None:
+        """The stop that ended an episode and is not in the journal yet; it is then."""
+        steps, key = len(rollout.episode), {"phase": COLLECT, "index": index}
+        if not rollout.emergency_stop or self._run.journal.of(emergency.KIND, **key, steps=steps):
+            return None
+        return self._journaled(index, steps, rollout.emergency_stop)
+
+    def _journaled(self, index: int, steps: int, reason: str) -> EmergencyStopError:
+        return emergency.journaled(self._run, self._number, COLLECT, index, steps, reason)
+
+    def _play(self, index: int, asks: emergency.Asks) -> Rollout:
         if self._robot is None:
             self._connect()
         run = self._run
@@ -129,6 +176,7 @@ class _Champion:
             self._guard,
             rng=run.rng(COLLECT, 0, index) if run.config.exploration_scale else None,
             operator=CHAMPION,
+            stop=asks,
         )
 
     def _connect(self) -> None:

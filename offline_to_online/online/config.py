@@ -10,26 +10,31 @@ from offline_to_online.configs import build
 from offline_to_online.errors import ParameterError
 from offline_to_online.evaluation.off_policy import ScreenConfig
 from offline_to_online.learning.switch import Switch
+from offline_to_online.online.audit_rule import AuditConfig
 from offline_to_online.online.gating import rules
 from offline_to_online.robots import Dynamics
 
 SAFETY: dict[str, dict[str, Any]] = {
-    "interventions": {"limit": 40, "window": 10},
+    "interventions": {"limit": 33, "window": 10, "run_limit": 150},
     "support_drift": {"limit": 0.4, "window": 10, "statistic": "mean"},
-    "constraint_cost": {"per_episode": 25.0, "total": 100.0, "window": 10},
+    "constraint_cost": {"per_episode": 25.0, "total": 100.0, "window": 10, "run_total": 300.0},
 }
 ACCEPTANCE: dict[str, dict[str, Any]] = {
-    "no_regression": {"margin": 0.05, "alpha": 0.05, "max_pairs": 400, "batch": 50}
+    "no_regression": {"margin": 0.05, "alpha": 0.05, "max_pairs": 400, "batch": 25}
 }
 WEB, STORES = ("http", "https"), ("sqlite", "postgresql", "mysql", "mssql")
 
 
 @dataclass(frozen=True, kw_only=True)
 class GatesConfig:
-    """Rules by name with their limits: ``safety`` judges what the champion collects, ``acceptance`` the candidate."""
+    """Rules by name with their limits: ``safety`` judges what the champion collects, ``acceptance`` the candidate.
+
+    ``audit`` holds the last champion against the baseline, when the rounds are over.
+    """
 
     safety: dict[str, dict[str, Any]] = field(default_factory=lambda: SAFETY)
     acceptance: dict[str, dict[str, Any]] = field(default_factory=lambda: ACCEPTANCE)
+    audit: AuditConfig = field(default_factory=AuditConfig)
 
     def __post_init__(self) -> None:
         for name in ("safety", "acceptance"):
@@ -79,6 +84,35 @@ class ScheduleConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PeopleConfig:
+    """Who is asked, and for how long.
+
+    Attributes:
+        patience_s: seconds that a question waits in the Prefect UI for a person; silence means no. 0: nobody is asked.
+        approve_acceptance: every candidate that the gate passed waits for a person too, before it is registered.
+    """
+
+    patience_s: int = 3600
+    approve_acceptance: bool = False
+
+    def __post_init__(self) -> None:
+        if self.patience_s < 0:
+            raise ParameterError(
+                f"patience_s {self.patience_s!r}",
+                where="online.people.patience_s",
+                limit="at least 0 seconds; 0 asks nobody",
+                remedy="mend params.yaml",
+            )
+        if self.approve_acceptance and not self.patience_s:
+            raise ParameterError(
+                "approve_acceptance with a patience of 0 s",
+                where="online.people",
+                limit="a candidate that waits for a person waits for some time",
+                remedy="raise patience_s, or set approve_acceptance: false",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class OnlineConfig:
     """One online run.
 
@@ -98,7 +132,7 @@ class OnlineConfig:
     dynamics: Dynamics = field(default_factory=Dynamics)
     rounds: int = 5
     episodes_per_round: int = 30
-    interaction_budget_episodes: int = 7000
+    interaction_budget_episodes: int = 7200
     switch: Switch = field(default_factory=Switch)
     screen: ScreenConfig = field(default_factory=ScreenConfig)
     exploration_scale: float = 1.0
@@ -107,6 +141,7 @@ class OnlineConfig:
     gates: GatesConfig = field(default_factory=GatesConfig)
     servers: Servers = field(default_factory=Servers)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    people: PeopleConfig = field(default_factory=PeopleConfig)
 
     def __post_init__(self) -> None:
         for name, (fits, limit) in LIMITS.items():

@@ -8,16 +8,35 @@ from pathlib import Path
 from typing import Any
 
 from offline_to_online.dataset.files import read_json
+from offline_to_online.errors import RunError
 from offline_to_online.evaluation.handoff import FIVE
 from offline_to_online.online import forgetting
-from offline_to_online.online.registry import Registry
+from offline_to_online.online.going_back import called_off, follow_rollback
+from offline_to_online.online.registry import Head, Registry
 from offline_to_online.online.run import AUDIT, CERTIFY, COLLECT, DECISION, SAFETY, SCREEN, UPDATE, OnlineRun
 from offline_to_online.online.screen import metrics as screen_metrics
 
+# A server that is restarted is back within this.
+OUTAGE_S = 180.0
 
-def open_registry(run: OnlineRun) -> tuple[Registry, str]:
-    """The registry of a run's configured server, and the id of its MLflow run."""
-    registry = Registry(run.folder.parent, server=run.config.servers.mlflow, model=run.config.registered_model)
+
+def open_registry(run: OnlineRun, *, resume: bool = True) -> tuple[Registry, str]:
+    """The registry of a run's configured server, and the id of its MLflow run; what was left undone there is done.
+
+    Args:
+        run: whose.
+        resume: show an MLflow run that was closed as running again.
+
+    Raises:
+        RunError: the journal is not the one whose head MLflow keeps: records were cut off, or changed.
+        ServerError: no MLflow server at the configured address, for longer than it is waited for.
+    """
+    registry = Registry(
+        run.folder.parent,
+        server=run.config.servers.mlflow,
+        model=run.config.registered_model,
+        patience_s=OUTAGE_S,
+    )
     facts = {
         "robot": run.robot,
         "seed": run.facts["seed"],
@@ -29,7 +48,36 @@ def open_registry(run: OnlineRun) -> tuple[Registry, str]:
         "episodes_per_round": run.config.episodes_per_round,
         "interaction_budget_episodes": run.config.interaction_budget_episodes,
     }
-    return registry, registry.begin(run.name, run.folder, facts)
+    run_id = registry.begin(run.name, run.folder, facts, resume=resume)
+    demand_head(run, registry.head(run_id))
+    follow_rollback(run, registry, run_id)
+    return registry, run_id
+
+
+def demand_head(run: OnlineRun, kept: Head | None) -> None:
+    """Refuse a journal that is not the one whose head was kept, or that with more after it.
+
+    Raises:
+        RunError: it is not.
+    """
+    if kept is not None and run.journal.head_at(kept.records) != kept.sha256:
+        raise RunError(
+            f"the journal is not the one that MLflow keeps the head of: {kept.records} records, {kept.sha256[:12]}",
+            where=str(run.journal.path),
+            limit=f"found {len(run.journal.records)} records, {run.journal.head_at(kept.records)[:12] or 'none'} there",
+            remedy="restore the journal, or start another run with --new",
+        )
+
+
+def keep_head(run: OnlineRun) -> None:
+    """Keep the head of the journal in MLflow, so that a journal that is cut or rewritten later is known as such.
+
+    Raises:
+        RunError: it was cut or rewritten since it was kept last.
+        ServerError: as ``open_registry``.
+    """
+    registry, run_id = open_registry(run, resume=False)
+    registry.keep_head(run_id, Head(sha256=run.journal.head, records=len(run.journal.records)))
 
 
 def accept_or_reject(run: OnlineRun, number: int) -> dict[str, Any]:
@@ -67,24 +115,33 @@ def log_round(run: OnlineRun, number: int) -> None:
         rates = {f"certified/{side}": rate for side, rate in certified["certified_success_rate"].items()}
         row = {**rates, "certification_pairs": float(certified["pairs"]), "accepted": float(certified["accepted"])}
         registry.log(run_id, [row], first_step=after, time_ms=_time_ms(run, number, CERTIFY))
+    registry.keep_head(run_id, Head(sha256=run.journal.head, records=len(run.journal.records)))
 
 
 def _decide(run: OnlineRun, number: int) -> dict[str, Any]:
+    said = outcome(run, number)
+    if not said["accepted"]:
+        return said
+    certified, updated = run.result(number, CERTIFY) or {}, run.result(number, UPDATE) or {}
+    return said | {"version": _register(run, number, certified), "policy_sha256": updated["policy_sha256"]}
+
+
+def outcome(run: OnlineRun, number: int) -> dict[str, Any]:
+    """What becomes of a round's candidate, by what is recorded of it; nothing is registered."""
     updated, certified = run.result(number, UPDATE), run.result(number, CERTIFY)
     screened = run.result(number, SCREEN)
     if screened is not None and not screened["passed"]:
         return {"candidate": True, "accepted": False, "vetoed": True, "reason": screened["reason"]}
+    if updated is not None and updated["candidate"] and (why := called_off(run, number)):
+        # One that was never compared on tasks counts as little as one that the screen kept off the robot.
+        return {"candidate": True, "accepted": False, "vetoed": certified is None, "called_off": True, "reason": why}
     if updated is None or not updated["candidate"] or certified is None:
         return {"candidate": False, "accepted": False, "reason": updated["reason"] if updated else "no update"}
     if not certified["accepted"]:
         return {"candidate": True, "accepted": False, "reason": certified["reason"]}
-    return {
-        "candidate": True,
-        "accepted": True,
-        "reason": certified["reason"],
-        "version": _register(run, number, certified),
-        "policy_sha256": updated["policy_sha256"],
-    }
+    if refusal := run.refusal(number):
+        return {"candidate": True, "accepted": False, "reason": refusal}
+    return {"candidate": True, "accepted": True, "reason": certified["reason"]}
 
 
 def _register(run: OnlineRun, number: int, certified: Mapping[str, Any]) -> str:

@@ -10,31 +10,36 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from offline_to_online.dataset.files import file_sha256, read_json, replacing, write_json
+from offline_to_online.dataset.files import read_json, replacing, write_json
 from offline_to_online.evaluation.measure import NOMINAL, evaluate_policy
 from offline_to_online.evaluation.statistics import paired_difference_interval
 from offline_to_online.learning.policy import Policy
+from offline_to_online.online.attempts import motion
+from offline_to_online.online.audit_block import audit_champion
 from offline_to_online.online.certify import audit_policy
-from offline_to_online.online.decide import log_round, open_registry
+from offline_to_online.online.decide import keep_head, log_round, open_registry
+from offline_to_online.online.emergency import stop_file, stoppable
+from offline_to_online.online.recorded import settled_files, settled_sha256
 from offline_to_online.online.run import CERTIFY, COLLECT, DECISION, EVALUATED_CONDITIONS, OVER, OnlineRun
 from offline_to_online.progress import progress
 from offline_to_online.robots import Dynamics
 
-BASELINE, CHAMPION = "baseline", "champion"
+BASELINE, CHAMPION, FINAL = "baseline", "champion", "final"
 
 
 def finish(run: OnlineRun) -> dict[str, Any]:
-    """Evaluate baseline and champion, write ``summary.json``, and end the MLflow run; the summary.
+    """Hold the champion against the baseline, evaluate both, write ``summary.json``, end the MLflow run; the summary.
 
+    A champion that the audit block shows to be worse is champion no longer before anything else is said of the run.
     The report block is played on the tuned robot, with its resets shifted, and on the robot as it was logged.
     """
-    path = run.folder / "summary.json"
+    path, audited = run.folder / "summary.json", audit_champion(run)
     if not path.exists():
         standing = run.standing()
         _judge(run, BASELINE, run.baseline)
         if standing.policy != run.baseline:
             _judge(run, CHAMPION, standing.policy)
-        write_json(path, _summary(run))
+        write_json(path, summary_of(run, audited))
     summary: dict[str, Any] = read_json(path)
     for number, _ in run.results(COLLECT):
         log_round(run, number)
@@ -45,7 +50,9 @@ def finish(run: OnlineRun) -> dict[str, Any]:
 
 def close(run: OnlineRun) -> None:
     """Write down that the run is over, after everything else; from then on it is not gone on with."""
-    run.journal.once(OVER, {}, {"sha256": file_sha256(run.folder / "summary.json")})
+    files = settled_files(run.folder / FINAL, run.folder)
+    run.journal.once(OVER, {}, {"sha256": settled_sha256(run.folder / "summary.json"), "files": files})
+    keep_head(run)
 
 
 def _judge(run: OnlineRun, who: str, policy: Path) -> None:
@@ -53,7 +60,7 @@ def _judge(run: OnlineRun, who: str, policy: Path) -> None:
     if (folder / "metrics.json").exists():
         return
     audit_policy(run, policy, who, folder / "audit", 0)
-    with progress(f"evaluating the {who}") as tell:
+    with progress(f"evaluating the {who}") as tell, stoppable(run, FINAL), motion(run, f"{FINAL} {who}"):
         metrics, outcomes = evaluate_policy(
             policy,
             name=who,
@@ -64,13 +71,15 @@ def _judge(run: OnlineRun, who: str, policy: Path) -> None:
             support_folder=run.handoff_folder,
             jobs=int(run.facts["jobs"]),
             progress=tell,
+            stop_file=stop_file(run),
         )
     with replacing(folder / "outcomes.parquet") as partial:
         outcomes.to_parquet(partial, index=False)
     write_json(folder / "metrics.json", metrics)
 
 
-def _summary(run: OnlineRun) -> dict[str, Any]:
+def summary_of(run: OnlineRun, audited: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What ``summary.json`` says, by what is recorded."""
     decisions = [decision for _, decision in run.results(DECISION)]
     standing, evidence = run.standing(), run.evidence()
     champion = CHAMPION if standing.policy != run.baseline else BASELINE
@@ -78,6 +87,7 @@ def _summary(run: OnlineRun) -> dict[str, Any]:
     drifts = [e.support_drift for e in evidence]
     drifts_k = [e.support_drift_k for e in evidence if e.support_drift_k is not None]
     halt_reason = run.halt_reason()
+    said = audited or {"executed": 0, "rolled_back": False, "reason": ""}
     return {
         "run": run.name,
         "robot": run.robot,
@@ -85,7 +95,8 @@ def _summary(run: OnlineRun) -> dict[str, Any]:
         "seed": run.facts["seed"],
         "episodes": len(evidence),
         "certification_episodes": sum(int(r["executed"]) for _, r in run.results(CERTIFY)),
-        "executed_episodes": run.executed() + played * EVALUATED_CONDITIONS * len(run.panel.report),
+        "audit_episodes": said["executed"],
+        "executed_episodes": run.executed() + said["executed"] + played * EVALUATED_CONDITIONS * len(run.panel.report),
         "rounds": len(decisions) + bool(halt_reason),
         "accepted": sum(bool(d["accepted"]) for d in decisions),
         "rejected": sum(bool(d["candidate"]) and not d["accepted"] for d in decisions),
@@ -101,6 +112,8 @@ def _summary(run: OnlineRun) -> dict[str, Any]:
         "champion_version": standing.version,
         "champion_policy_sha256": Policy.load(standing.policy).sha256,
         "unchanged_baseline": champion == BASELINE,
+        "rolled_back": said["rolled_back"],
+        "audit": said["reason"],
         **_comparison(run.folder / "final", champion),
     }
 

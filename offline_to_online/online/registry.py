@@ -6,88 +6,67 @@ registry does not depend on where a command was started. Models are logged from 
 
 from __future__ import annotations
 
-import http.client
 import os
 import tempfile
-import warnings
-from collections.abc import Mapping, Sequence
-from importlib.metadata import version as installed_version
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-import numpy as np
+from offline_to_online.errors import ServerError
+from offline_to_online.online.embedded_store import make_store
+from offline_to_online.online.fresh import FreshProcess
+from offline_to_online.online.served_model import write_model
+from offline_to_online.online.servers import artifact_folder, await_server, demand_server, store_address
 
-from offline_to_online.dataset.files import write_json
-from offline_to_online.dataset.spec import Array
-from offline_to_online.errors import RunError, ServerError
-from offline_to_online.learning.policy import Policy
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 EXPERIMENT = "offline-to-online"
 ALIAS = "champion"
-PACKAGE = Path(__file__).resolve().parents[1]
-SERVED = Path(__file__).with_name("served_policy.py")
-REQUIREMENTS = ("torch", "numpy", "safetensors", "mlflow")
-PATIENCE_S = 10.0
-# /health of either server; behind a login it is the server's own client that signs in.
-ANSWERS = (200, 401, 403)
+# The tags of an MLflow run that keep its journal's head, and how far a rollback was followed.
+HEAD, RECORDS, FOLLOWED = "journal_head", "journal_records", "rollback_followed"
 MOST_METRICS = 1000
+# What MLflow says to a model, and to an alias, that it does not know.
+NO_SUCH = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 # Telemetry is off before MLflow is imported, anywhere; a served policy never needs to be unpickled.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-# It says nothing that a person at the terminal could act upon.
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 
-def store_address(root: Path, server: str) -> str:
-    """Where MLflow keeps things: the configured address, or a SQLite file in ``root``."""
-    return server or f"sqlite:///{root.resolve() / 'mlflow.db'}"
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """The head of a journal as MLflow keeps it: the hash of its last line, and how many lines there were."""
+
+    sha256: str
+    records: int
 
 
-def artifact_folder(root: Path) -> Path:
-    """Where the embedded store keeps artifacts."""
-    return root.resolve() / "mlartifacts"
+def _clearly(
+    method: Callable[Concatenate[Registry, Arguments], Result],
+) -> Callable[Concatenate[Registry, Arguments], Result]:
+    """A server that went away is waited for; what MLflow refuses is one line."""
 
+    @wraps(method)
+    def asked(self: Registry, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        from mlflow.exceptions import MlflowException
 
-def demand_server(address: str, *, what: str) -> None:
-    """Refuse an http address at which nobody answers, or somebody else, within a few seconds.
+        await_server(self.address, what="MLflow", patience_s=self.patience_s)
+        try:
+            return method(self, *args, **kwargs)
+        except MlflowException as error:
+            demand_server(self.address, what="MLflow")
+            reason = str(error).strip().splitlines()[0][:500]
+            remedy = "mend what it says, and start this again: the run goes on where it stood"
+            raise ServerError("MLflow refused", where=self.address, limit=reason, remedy=remedy) from error
 
-    Raises:
-        ServerError: no such server there.
-    """
-    if urlsplit(address).scheme not in ("http", "https"):
-        return
-    try:
-        status = _health(address)
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise _no_server(address, what, str(error)) from error
-    if status not in ANSWERS:
-        raise _no_server(address, what, f"what answers there says {status} to /health")
-
-
-def _health(address: str) -> int:
-    """The status with which a server answers ``GET <address>/health``; both kinds of server have that page."""
-    parts = urlsplit(address)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=PATIENCE_S)
-    try:
-        connection.request("GET", f"{parts.path.rstrip('/')}/health")
-        return connection.getresponse().status
-    finally:
-        connection.close()
-
-
-def _no_server(address: str, what: str, reason: str) -> ServerError:
-    return ServerError(
-        f"no {what} server at {address}",
-        where=f"online.servers.{what.lower()}",
-        limit=reason,
-        remedy="start it, or empty the address in params.yaml for the embedded one",
-    )
+    return cast("Callable[Concatenate[Registry, Arguments], Result]", asked)
 
 
 class Registry:
@@ -97,41 +76,43 @@ class Registry:
         root: the folder of online runs (``data/online``), for the embedded store.
         server: the address of an MLflow server, or "".
         model: name of the registered model.
+        patience_s: how long a server that went away is waited for.
 
     Raises:
-        ServerError: an http address at which nobody answers.
+        ServerError: nobody answers at an http address; from every method too, or MLflow refuses.
     """
 
-    def __init__(self, root: Path, *, server: str = "", model: str) -> None:
-        self.address = store_address(root, server)
-        demand_server(self.address, what="MLflow")
+    def __init__(self, root: Path, *, server: str = "", model: str, patience_s: float = 0.0) -> None:
+        self.address, self.patience_s, self.model = store_address(root, server), patience_s, model
+        await_server(self.address, what="MLflow", patience_s=patience_s)
         from mlflow import MlflowClient
 
-        root.mkdir(parents=True, exist_ok=True)
-        self.model = model
+        if not server:
+            make_store(root)
         self.client = MlflowClient(tracking_uri=self.address, registry_uri=self.address)
         self.experiment = self._experiment(None if server else artifact_folder(root).as_uri())
 
-    def begin(self, run: str, folder: Path, facts: Mapping[str, Any]) -> str:
+    @_clearly
+    def begin(self, run: str, folder: Path, facts: Mapping[str, Any], *, resume: bool = True) -> str:
         """The MLflow run of an online run, made on the first call; its id.
 
         Args:
             run: the online run's name.
             folder: the online run's folder; runs of that name in other folders are other runs.
             facts: what to show as its parameters.
+            resume: show a run that was closed as running again.
         """
-        place = str(folder.resolve())
-        wanted = f"tags.`online_run` = '{run}' and tags.`folder` = '{place}'"
-        found = self.client.search_runs([self.experiment], filter_string=wanted, max_results=1)
-        if found:
-            identity = str(found[0].info.run_id)
-            self.client.update_run(identity, status="RUNNING")
-            return identity
-        made = self.client.create_run(self.experiment, run_name=run, tags={"online_run": run, "folder": place})
-        for key, value in facts.items():
-            self.client.log_param(made.info.run_id, key, str(value)[:500])
-        return str(made.info.run_id)
+        found = _found(self.client, self.experiment, run, folder)
+        if found is None:
+            tags = {"online_run": run, "folder": str(folder.resolve())}
+            found = self.client.create_run(self.experiment, run_name=run, tags=tags)
+        elif resume and found.info.status != "RUNNING":
+            self.client.update_run(found.info.run_id, status="RUNNING")
+        for key in sorted(set(facts) - set(found.data.params)):
+            self.client.log_param(found.info.run_id, key, str(facts[key])[:500])
+        return str(found.info.run_id)
 
+    @_clearly
     def log(self, run_id: str, rows: Sequence[Mapping[str, float]], *, first_step: int, time_ms: int) -> None:
         """Metrics by name, one row a step. The same call again (same time) changes nothing: MLflow keeps each once."""
         from mlflow.entities import Metric
@@ -144,40 +125,99 @@ class Registry:
         for start in range(0, len(metrics), MOST_METRICS):
             self.client.log_batch(run_id, metrics=metrics[start : start + MOST_METRICS])
 
+    @_clearly
+    def head(self, run_id: str) -> Head | None:
+        """The head of the run's journal as it was kept last, or None before that."""
+        return _head_of(self.client.get_run(run_id))
+
+    @_clearly
+    def keep_head(self, run_id: str, head: Head) -> None:
+        """Keep the head of the run's journal, both tags at once."""
+        from mlflow.entities import RunTag
+
+        self.client.log_batch(run_id, tags=[RunTag(HEAD, head.sha256), RunTag(RECORDS, str(head.records))])
+
+    @_clearly
+    def followed(self, run_id: str) -> int:
+        """The sequence number of the last rollback in the journal that the alias has followed; 0 before the first."""
+        return int(self.client.get_run(run_id).data.tags.get(FOLLOWED, "0"))
+
+    @_clearly
+    def mark_followed(self, run_id: str, sequence: int) -> None:
+        """Note that the alias has followed the rollback with this sequence number."""
+        self.client.set_tag(run_id, FOLLOWED, sequence)
+
+    @_clearly
     def register(
         self, run_id: str, round_name: str, policy: Path, evidence: Mapping[str, Any], tags: Mapping[str, str]
     ) -> str:
-        """Store an accepted policy as a model version and move the alias to it; the version.
+        """Store a policy as a model version and move the alias to it; the version.
 
-        Asked again for the same run and round it finds the version it made. The alias moves only after the stored
-        artifact was loaded again and acted identically.
+        The alias moves only after the stored artifact was loaded again, in a fresh process, and acted identically.
 
         Raises:
-            RunError: the stored artifact acts differently.
+            RunError: the stored artifact acts differently, or does not load.
         """
-        tags = {**tags, "online_run_id": run_id, "round": round_name}
-        version = self._version(run_id, round_name) or self._store(run_id, round_name, policy, evidence, tags)
-        demand_same_actions(self.load(version), Policy.load(policy), where=f"models:/{self.model}/{version}")
-        self.client.set_registered_model_alias(self.model, ALIAS, version)
+        version = self._version(run_id, round_name)
+        if version and version == self.champion():
+            return version
+        with FreshProcess(self.address) as fresh:
+            version = self.store(run_id, round_name, policy, evidence, tags)
+            fresh.demand_same_actions(self.uri(version), policy)
+        self.move_alias(version)
         return version
 
-    def load(self, version: str) -> Any:
-        """The served policy of a version, loaded as any other program would."""
-        import mlflow
+    @_clearly
+    def store(
+        self, run_id: str, round_name: str, policy: Path, evidence: Mapping[str, Any], tags: Mapping[str, str]
+    ) -> str:
+        """Store a policy as a model version, or find the one that this run and round made before; the version."""
+        tags = {**tags, "online_run_id": run_id, "round": round_name}
+        return self._version(run_id, round_name) or self._store(run_id, round_name, policy, evidence, tags)
 
-        mlflow.set_tracking_uri(self.address)
-        mlflow.set_registry_uri(self.address)
-        return mlflow.pyfunc.load_model(f"models:/{self.model}/{version}")
+    @_clearly
+    def demand_alike(self, version: str, policy: Path) -> None:
+        """Load a version in a fresh process, and refuse it unless it is the policy in a file and acts as it does.
 
+        Raises:
+            RunError: it differs, or does not load.
+        """
+        with FreshProcess(self.address) as fresh:
+            fresh.demand_same_actions(self.uri(version), policy)
+
+    @_clearly
+    def move_alias(self, version: str) -> None:
+        """Let the alias point to a version, which was looked at just before."""
+        self.client.set_registered_model_alias(self.model, ALIAS, version)
+
+    def uri(self, version: str) -> str:
+        """The address of a version, for whoever loads it."""
+        return f"models:/{self.model}/{version}"
+
+    @_clearly
     def champion(self) -> str:
         """The version that the alias points to, or "" before there is one."""
         from mlflow.exceptions import MlflowException
 
         try:
             return str(self.client.get_model_version_by_alias(self.model, ALIAS).version)
-        except MlflowException:
+        except MlflowException as error:
+            if error.error_code not in NO_SUCH:
+                raise
             return ""
 
+    @_clearly
+    def versions(self) -> dict[str, Mapping[str, str]]:
+        """Every version of the model with its tags, oldest first."""
+        found = self.client.search_model_versions(f"name = '{self.model}'")
+        return {str(v.version): dict(v.tags) for v in sorted(found, key=lambda v: int(v.version))}
+
+    @_clearly
+    def folder_of(self, run_id: str) -> Path:
+        """The folder of the online run that an MLflow run shows."""
+        return Path(self.client.get_run(run_id).data.tags["folder"])
+
+    @_clearly
     def finish(self, run_id: str, summary: Mapping[str, Any], files: Sequence[Path]) -> None:
         """Log the summary's numbers and files, and close the MLflow run."""
         for key, value in summary.items():
@@ -202,10 +242,10 @@ class Registry:
     def _store(
         self, run_id: str, round_name: str, policy: Path, evidence: Mapping[str, Any], tags: Mapping[str, str]
     ) -> str:
+        logged = self._begun(run_id, round_name)
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "model"
             write_model(folder, policy, evidence)
-            logged = self.client.create_logged_model(self.experiment, name=f"policy-{round_name}", source_run_id=run_id)
             self.client.log_model_artifacts(logged.model_id, str(folder))
         self.client.finalize_logged_model(logged.model_id, "READY")
         self._demand_model()
@@ -213,6 +253,14 @@ class Registry:
             self.model, source=logged.artifact_location, run_id=run_id, tags=dict(tags), model_id=logged.model_id
         )
         return str(made.version)
+
+    def _begun(self, run_id: str, round_name: str) -> Any:
+        """The logged model of a round: the one that a killed process began, or a new one."""
+        name = f"policy-{round_name}"
+        for found in self.client.search_logged_models([self.experiment], filter_string=f"name = '{name}'"):
+            if found.source_run_id == run_id:
+                return found
+        return self.client.create_logged_model(self.experiment, name=name, source_run_id=run_id)
 
     def _demand_model(self) -> None:
         from mlflow.exceptions import MlflowException
@@ -223,46 +271,29 @@ class Registry:
             self.client.create_registered_model(self.model)
 
 
-def write_model(folder: Path, policy: Path, evidence: Mapping[str, Any]) -> None:
-    """An MLflow model on disk: code, ``policy.safetensors``, ``evidence.json``, and the shapes it takes and gives."""
-    import mlflow.pyfunc
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    loaded = Policy.load(policy)
-    single = np.dtype(np.float32)
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(single, (-1, loaded.observation_size))]),
-        outputs=Schema([TensorSpec(single, (-1, loaded.action_size))]),
-    )
-    evidence_file = folder.with_name("evidence.json")
-    write_json(evidence_file, evidence)
-    with warnings.catch_warnings():
-        # It asks for an example of an input, although the signature says it all.
-        warnings.filterwarnings("ignore", category=UserWarning, module=r"mlflow\..*")
-        mlflow.pyfunc.save_model(
-            path=str(folder),
-            python_model=str(SERVED),
-            artifacts={"policy": str(policy), "evidence": str(evidence_file)},
-            code_paths=[str(PACKAGE)],
-            pip_requirements=[f"{name}=={installed_version(name)}" for name in REQUIREMENTS],
-            signature=signature,
-        )
-
-
-def demand_same_actions(served: Any, policy: Policy, *, where: str) -> None:
-    """Refuse a stored policy that does not act as the one that was accepted.
+def kept_head(root: Path, server: str, run: str, folder: Path) -> Head | None:
+    """The head that MLflow keeps of a run's journal, or None; nothing is made or changed there.
 
     Raises:
-        RunError: it acts differently.
+        ServerError: an http address at which nobody answers.
     """
-    observations = probe(policy.observation_size)
-    if not np.array_equal(np.asarray(served.predict(observations)), policy.act(observations)):
-        raise RunError(
-            "the stored policy acts differently", where=where, limit="identical actions", remedy="keep the champion"
-        )
+    if not server and not (root / "mlflow.db").is_file():
+        return None
+    address = store_address(root, server)
+    demand_server(address, what="MLflow")
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=address, registry_uri=address)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    found = _found(client, str(experiment.experiment_id), run, folder) if experiment else None
+    return None if found is None else _head_of(found)
 
 
-def probe(observation_size: int) -> Array:
-    """Fixed observations, float32 (64, O), on which two policies are compared."""
-    return np.random.default_rng(0).standard_normal((64, observation_size)).astype(np.float32)
+def _found(client: Any, experiment: str, run: str, folder: Path) -> Any:
+    wanted = f"tags.`online_run` = '{run}' and tags.`folder` = '{folder.resolve()}'"
+    return next(iter(client.search_runs([experiment], filter_string=wanted, max_results=1)), None)
+
+
+def _head_of(run: Any) -> Head | None:
+    tags = run.data.tags
+    return Head(sha256=str(tags[HEAD]), records=int(tags[RECORDS])) if {HEAD, RECORDS} <= set(tags) else None

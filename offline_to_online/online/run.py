@@ -16,7 +16,6 @@ A phase is done when its file is there. Files are written whole and never change
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,37 +26,23 @@ from offline_to_online.dataset.files import file_sha256, read_json, write_json
 from offline_to_online.errors import ParameterError, RunError
 from offline_to_online.evaluation.handoff import load_handoff
 from offline_to_online.evaluation.panel import Panel, load_panel
+from offline_to_online.online import people
 from offline_to_online.online.config import OnlineConfig
 from offline_to_online.online.evidence import RolloutEvidence
+from offline_to_online.online.gating import Rule, rules
 from offline_to_online.online.journal import Journal
+from offline_to_online.online.recorded import recorded_json, settled_files, settled_sha256
+from offline_to_online.online.standing import Standing, standing_of
 from offline_to_online.plugins import module_for
 
 COLLECT, SAFETY, UPDATE, AUDIT, CERTIFY, DECISION = "collect", "safety", "update", "audit", "certify", "decision"
 SCREEN = "screen"
 # A phase's place is part of its seed: the screen comes after the update, but stands last, so that no other moves.
 PHASES = (COLLECT, SAFETY, UPDATE, AUDIT, CERTIFY, DECISION, SCREEN)
+# What a phase makes beside its result, in a folder of its own; the phase's record names every file of it.
+MADE_BESIDE = {UPDATE: "candidate", AUDIT: "audit"}
 OVER = "over"
 EVALUATED_CONDITIONS = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class Standing:
-    """Where a run stands between two rounds.
-
-    Attributes:
-        policy: the champion's exported file.
-        version: the champion's model version, "" while it is the baseline.
-        learner: the learner's state that the next update starts from.
-        learner_since: episodes that had been collected when that learner was made.
-        candidates: candidates that were certified so far. One that the screen vetoed is none of them: it was never
-            compared on tasks, so that it spends neither error nor a block of the acceptance gate.
-    """
-
-    policy: Path
-    version: str
-    learner: Path
-    learner_since: int
-    candidates: int
 
 
 class OnlineRun:
@@ -71,12 +56,14 @@ class OnlineRun:
         HandoffError: the run's copy of its handoff was changed.
     """
 
+    # Whether the robot may move for it; not for one that is only looked at (``verify``).
+    moves = True
+
     def __init__(self, folder: Path) -> None:
         if not (folder / "run.json").is_file():
             raise RunError("no such run", where=str(folder), remedy="start one: python -m flows.finetune --new")
         self.folder = folder
-        self.facts: dict[str, Any] = read_json(folder / "run.json")
-        self.config = _config_of(self.facts["config"], folder)
+        self.facts, self.config = facts_of(folder)
         self.journal = Journal(folder / "journal.jsonl")
         self.journal.once("begin", {}, {"run": self.name, "sha256": file_sha256(folder / "run.json")})
         self.handoff: dict[str, Any] = load_handoff(folder / "handoff")
@@ -138,14 +125,16 @@ class OnlineRun:
         path = self.round_folder(number) / f"{name}.json"
         if not path.exists():
             write_json(path, make())
-        self.journal.once("phase", {"round": number, "phase": name}, {"sha256": file_sha256(path)})
-        result: dict[str, Any] = read_json(path)
-        return result
+        facts: dict[str, Any] = {"sha256": settled_sha256(path)}
+        if name in MADE_BESIDE:
+            facts["files"] = settled_files(path.parent / MADE_BESIDE[name], self.folder)
+        self.journal.once("phase", {"round": number, "phase": name}, facts)
+        return recorded_json(path)
 
     def result(self, number: int, name: str) -> dict[str, Any] | None:
         """What a phase said, or None while it is not done."""
         path = self.round_folder(number) / f"{name}.json"
-        return dict(read_json(path)) if path.is_file() else None
+        return recorded_json(path) if path.is_file() else None
 
     def results(self, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
         """(round, result) of every round in which the phase is done, in order."""
@@ -167,60 +156,132 @@ class OnlineRun:
         return self.collected() + sum(int(r["executed"]) for _, r in self.results(CERTIFY))
 
     def reserved(self) -> int:
-        """Episodes that the final evaluation of champion and baseline takes, kept back from the start."""
-        return 2 * EVALUATED_CONDITIONS * len(self.panel.report)
+        """Episodes that audit block and final evaluation of champion and baseline take, kept back from the start."""
+        return 2 * (EVALUATED_CONDITIONS * len(self.panel.report) + self.config.gates.audit.pairs)
 
     def allowance(self) -> int:
         """Episodes that rounds may still execute."""
         return max(0, self.config.interaction_budget_episodes - self.executed() - self.reserved())
 
+    def gate(self, name: str, *, before: int | None = None) -> tuple[Rule, ...]:
+        """The rules of the ``safety`` or the ``acceptance`` gate that are in force.
+
+        Args:
+            name: of the gate. Only budgets of the safety gate are ever raised.
+            before: the rules that were in force at the record with this sequence number; None: now.
+        """
+        return rules(self.limits(name, before=before), where=f"online.gates.{name}")
+
+    def limits(self, name: str, *, before: int | None = None) -> dict[str, dict[str, Any]]:
+        """The limits that ``gate`` is made of, ``{rule: {key: value}}``: run.json's, and those that people raised."""
+        given = people.decisions(self.journal, before=before) if name == "safety" else ()
+        return people.raised_limits(getattr(self.config.gates, name), given)
+
+    def acknowledged(self, *, before: int | None = None) -> int:
+        """Episodes that a person looked at and let the run go on: no window of a budget looks before them.
+
+        Totals over the run go on counting them. ``before`` is a record's sequence number, as in ``gate``.
+        """
+        given = people.decisions(self.journal, before=before)
+        return max((d.episodes for d in given if d.grants and d.subject in people.HALTS), default=0)
+
+    def halt(self) -> people.Question | None:
+        """What holds the run up: the first safety gate or emergency stop that was not let pass; None: nothing.
+
+        An emergency stop that nobody was asked about is let pass by whoever removes the STOP file (``emergency``).
+        """
+        for question in self._halts():
+            decision = people.answer_to(self.journal, question)
+            stands = question.subject != people.EMERGENCY_STOP if decision is None else not decision.grants
+            if stands:
+                return question
+        return None
+
     def halt_reason(self) -> str:
-        """What the safety gate said when it halted the run, or ""."""
-        return next((str(r["reason"]) for _, r in self.results(SAFETY) if not r["passed"]), "")
+        """Why the run is halted, and what was decided about it; "" where it may go on."""
+        question = self.halt()
+        if question is None:
+            return ""
+        decision = people.answer_to(self.journal, question)
+        return question.reason + (f"; {decision.sentence()}" if decision else "")
+
+    def approval(self, number: int) -> people.Question | None:
+        """The question whether a round's candidate, which the gate passed, may be registered; None: nobody need say."""
+        certified = self.result(number, CERTIFY)
+        recorded = self.journal.of("phase", round=number, phase=CERTIFY)
+        if not self.config.people.approve_acceptance or certified is None or not recorded or not certified["accepted"]:
+            return None
+        return people.Question(subject=people.ACCEPTANCE, round=number, reason=str(certified["reason"]))
+
+    def refusal(self, number: int) -> str:
+        """What stands against registering a candidate that the gate passed: a person's no, or nobody's yes; or ""."""
+        question = self.approval(number)
+        if question is None:
+            return ""
+        decision = people.answer_to(self.journal, question)
+        if decision is None:
+            return "needs a person's approval, and nobody was asked"
+        return "" if decision.grants else decision.sentence()
+
+    def open_question(self) -> people.Question | None:
+        """What a person must answer before the run goes on; None: nothing, or it was answered."""
+        number = len(self.journal.of("phase", phase=DECISION)) + 1
+        unanswered = (q for q in self._halts() if people.answer_to(self.journal, q) is None)
+        question = self.halt() or next(unanswered, None) or self.approval(number)
+        return None if question is None or people.answer_to(self.journal, question) else question
+
+    def decide(self, question: people.Question, answer: people.Answer) -> people.Decision:
+        """Journal a person's answer to a question; from then on it counts. The same answer again changes nothing.
+
+        Raises:
+            ParameterError: it asks for limits that cannot be; nothing is journaled, and the question stands.
+            RunError: the question was answered otherwise.
+        """
+        if answer.raised and people.answer_to(self.journal, question) is None:
+            people.demand_raise(self.limits("safety") if question.subject in people.HALTS else {}, answer.raised)
+        return people.decide(self.journal, question, answer)
+
+    def _halts(self) -> Iterator[people.Question]:
+        """Every halt of the run, answered or not, in the order of the journal: only what is recorded there counts."""
+        stops: dict[int, int] = {}
+        for record in self.journal.records:
+            number = int(record.data.get("round", 0))
+            # One after the rounds holds nothing up: what it interrupted is played again.
+            if record.kind == people.EMERGENCY_STOP and record.data["phase"] in (COLLECT, CERTIFY):
+                stops[number] = stops.get(number, 0) + 1
+                reason = f"emergency stop: {record.data['reason']}"
+                yield people.Question(subject=people.EMERGENCY_STOP, round=number, number=stops[number], reason=reason)
+            elif record.kind == "phase" and record.data["phase"] == SAFETY:
+                said = self.result(number, SAFETY)
+                if said is not None and not said["passed"]:
+                    yield people.Question(subject=people.SAFETY, round=number, reason=str(said["reason"]))
 
     def next_round(self) -> int | None:
         """The round to begin or go on with, or None when rounds are over: all done, halted, or the budget spent.
 
         Only what the journal holds is over: a round killed between its last file and that file's record goes on.
+        A halted round goes on where a person let it.
         """
         number = len(self.journal.of("phase", phase=DECISION)) + 1
-        halted = self.halt_reason() and self.journal.of("phase", round=number, phase=SAFETY)
-        if halted or number > self.config.rounds:
+        if self.halt() is not None or number > self.config.rounds:
             return None
         begun = self.result(number, COLLECT) is not None
         return number if begun or self.allowance() > 0 else None
 
     def standing(self, before: int | None = None) -> Standing:
-        """Champion and learner after all decided rounds, or after those before one."""
-        standing = Standing(
-            policy=self.baseline,
-            version="",
-            learner=self.handoff_folder / "learner.safetensors",
-            learner_since=0,
-            candidates=0,
-        )
-        for number, decision in self.results(DECISION):
-            if before is None or number < before:
-                standing = self._after(number, decision, standing)
-        return standing
-
-    def _after(self, number: int, decision: Mapping[str, Any], standing: Standing) -> Standing:
-        if not decision["candidate"]:
-            return standing
-        made, accepted = self.round_folder(number) / "candidate", bool(decision["accepted"])
-        goes_on = accepted or self.config.on_reject == "continue"
-        return Standing(
-            policy=made / "policy.safetensors" if accepted else standing.policy,
-            version=str(decision["version"]) if accepted else standing.version,
-            learner=made / "learner.safetensors" if goes_on else standing.learner,
-            learner_since=self.collected(before=number + 1) if goes_on else standing.learner_since,
-            candidates=standing.candidates + (not decision.get("vetoed", False)),
-        )
+        """Champion and learner after all decided rounds, or after those before one, as people rolled them back."""
+        return standing_of(self, before)
 
 
-def _config_of(row: Mapping[str, Any], folder: Path) -> OnlineConfig:
+def facts_of(folder: Path) -> tuple[dict[str, Any], OnlineConfig]:
+    """What a run's ``run.json`` says, and the settings in it.
+
+    Raises:
+        RunError: settings that this version does not know.
+    """
+    facts: dict[str, Any] = read_json(folder / "run.json")
     try:
-        return OnlineConfig.from_json(row)
+        return facts, OnlineConfig.from_json(facts["config"])
     except ParameterError as error:
         raise RunError(
             f"settings that this version does not know: {error.what}",

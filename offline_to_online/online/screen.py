@@ -21,10 +21,12 @@ from offline_to_online.errors import TrainingError
 from offline_to_online.evaluation.off_policy import Estimate, OffPolicyValues, fitted_q
 from offline_to_online.learning.policy import Policy
 from offline_to_online.learning.replay import Replay
-from offline_to_online.online.certify import CANDIDATE, CHAMPION
 from offline_to_online.online.evidence import Verdict
+from offline_to_online.online.going_back import called_off
 from offline_to_online.online.memory import Kept
 from offline_to_online.online.run import CERTIFY, SCREEN, OnlineRun
+from offline_to_online.online.standing import certification_begun
+from offline_to_online.online.trial import CANDIDATE, CHAMPION
 from offline_to_online.progress import progress
 
 RULE = "off_policy_evaluation"
@@ -35,13 +37,15 @@ LARGEST_GAMMA = 0.99
 def screen(run: OnlineRun, number: int) -> dict[str, Any]:
     """Whether the round's candidate may be played at all.
 
-    A round whose certification has begun goes on as it began.
+    A round whose certification has begun goes on as it began; one whose champion was rolled back before that does not.
 
     Returns:
         ``passed``, ``reason``, ``verdicts`` (one, or none where nothing was measured), and where it was measured:
         ``gamma``, ``episodes``, ``steps``; ``candidate``, ``champion`` and ``difference``, each ``value``, ``low``,
         ``high`` (discounted return from the logged initial states).
     """
+    if (why := called_off(run, number)) and not certification_begun(run, number):
+        return {"passed": False, "reason": why, "verdicts": []}
     certifying = (run.round_folder(number) / CERTIFY).exists() or run.result(number, CERTIFY) is not None
     if certifying and run.result(number, SCREEN) is None:
         return _passed("its certification had begun without a screen")

@@ -18,7 +18,8 @@ from offline_to_online.learning.replay import Replay, Sampler, replay_for
 from offline_to_online.learning.switch import DATA, at
 from offline_to_online.learning.training import require_device, train
 from offline_to_online.online.memory import Kept
-from offline_to_online.online.run import UPDATE, OnlineRun, Standing
+from offline_to_online.online.run import UPDATE, OnlineRun
+from offline_to_online.online.standing import Standing
 from offline_to_online.plugins import module_for
 from offline_to_online.progress import progress
 from offline_to_online.support.penalty import SupportPenalty

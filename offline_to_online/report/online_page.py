@@ -117,7 +117,8 @@ def _success(run: RunRecord) -> Markup:
     x = np.arange(1, len(run.evidence) + 1)
     success = np.array([e.success for e in run.evidence], dtype=float)
     certified = np.array([e.certified for e in run.evidence], dtype=float)
-    judged = [(end, p[CERTIFY]) for end, p in zip(run.round_ends, run.rounds.values(), strict=False) if CERTIFY in p]
+    decided = zip(run.round_ends, run.rounds.values(), strict=False)
+    judged = [(end, p[CERTIFY]) for end, p in decided if p.get(CERTIFY, {"pairs": 0})["pairs"]]
     lines = [
         Course(label="success", x=x, y=rolling(success, WINDOW)),
         Course(label="certified success", x=x, y=rolling(certified, WINDOW), hue=2),

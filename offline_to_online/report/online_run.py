@@ -139,6 +139,8 @@ def verdict_rows(run: RunRecord) -> list[dict[str, Any]]:
 def spent(run: RunRecord) -> dict[str, Any]:
     """What the robot was asked for: episodes by purpose, against the interaction budget, and interventions and cost."""
     certified = sum(int(phases[CERTIFY]["executed"]) for phases in run.rounds.values() if CERTIFY in phases)
+    # The audit block is a certification too: the last one, of the champion.
+    certified += int(run.summary.get("audit_episodes", 0))
     played = sum(int(m["tasks"]) * (1 + len(m["perturbed"])) for m in run.final.values() if m)
     return {
         "collected": len(run.evidence),

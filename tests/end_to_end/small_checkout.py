@@ -29,9 +29,9 @@ online:
   switch: {updates_per_step: 0.2}
   gates:
     safety:
-      interventions: {limit: 100000}
+      interventions: {limit: 100000, run_limit: 100000}
       support_drift: {limit: 1.0}
-      constraint_cost: {per_episode: 1000.0, total: 1000.0}
+      constraint_cost: {per_episode: 1000.0, total: 1000.0, run_total: 1000.0}
     acceptance:
       no_regression: {margin: 0.5, alpha: 0.5, max_pairs: 40, batch: 20}
 """

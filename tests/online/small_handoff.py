@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from offline_to_online.learning.policy import Policy
 from offline_to_online.learning.replay import Replay
 from offline_to_online.learning.switch import Switch
 from offline_to_online.learning.training import train
+from offline_to_online.online.audit_rule import AuditConfig
 from offline_to_online.online.config import GatesConfig, OnlineConfig
 from offline_to_online.robots import Dynamics
 from offline_to_online.robots import fetch_pick_and_place as fetch
@@ -32,27 +34,29 @@ from offline_to_online.support.estimator import SupportConfig, SupportEstimator
 
 ROBOT = "fetch_pick_and_place"
 MANIFEST = Path(__file__).resolve().parents[2] / "data" / "manifests" / "fetch_mixed.yaml"
-GENEROUS = {
+GENEROUS: dict[str, dict[str, Any]] = {
     "interventions": {"limit": 10_000},
     "support_drift": {"limit": 1.0},
     "constraint_cost": {"per_episode": 1e6, "total": 1e6},
 }
 # With a margin this wide a candidate is accepted after very few pairs; nothing here is about who is better.
-LENIENT = {"no_regression": {"margin": 0.9, "alpha": 0.5, "max_pairs": 12, "batch": 4}}
+LENIENT: dict[str, dict[str, Any]] = {"no_regression": {"margin": 0.9, "alpha": 0.5, "max_pairs": 12, "batch": 4}}
+# Decides nothing either: the champion is played beside the baseline, and the bound is a wide one.
+AUDIT = AuditConfig(pairs=2, margin=0.9)
 # Trained too little to be believed, and vetoes nothing.
 SCREEN = ScreenConfig(margin=1e6, members=2, updates=10, hidden_units=(8,))
-STRICT = {"no_regression": {"margin": 0.0, "alpha": 0.001, "max_pairs": 4, "batch": 2}}
+STRICT: dict[str, dict[str, Any]] = {"no_regression": {"margin": 0.0, "alpha": 0.001, "max_pairs": 4, "batch": 2}}
 
 
-def small_config(**changes: object) -> OnlineConfig:
+def small_config(**changes: Any) -> OnlineConfig:
     """Two rounds of two episodes, generous budgets, a candidate that is accepted if it does anything at all."""
-    small: dict[str, object] = {
+    small: dict[str, Any] = {
         "dynamics": Dynamics(action_gain=0.5),
         "rounds": 2,
         "episodes_per_round": 2,
         "switch": Switch(updates_per_step=0.1),
         "registered_model": "small",
-        "gates": GatesConfig(safety=GENEROUS, acceptance=LENIENT),
+        "gates": GatesConfig(safety=GENEROUS, acceptance=LENIENT, audit=AUDIT),
         "screen": SCREEN,
     }
     return OnlineConfig(**{**small, **changes})

@@ -18,7 +18,8 @@ from offline_to_online.online.update import update
 def play_round(folder: Path, number: int) -> None:
     """One round, each step on a run opened anew."""
     collect(OnlineRun(folder), number)
-    safe = safety_gate(OnlineRun(folder), number)["passed"]
+    safety_gate(OnlineRun(folder), number)
+    safe = OnlineRun(folder).halt() is None
     made = safe and update(OnlineRun(folder), number)["candidate"]
     if made and screen(OnlineRun(folder), number)["passed"]:
         audit_candidate(OnlineRun(folder), number)

@@ -13,9 +13,16 @@ from offline_to_online.online.evidence import Evidence, RolloutEvidence, Verdict
 
 NUMBERS = st.floats(0, 1e6)
 ROLLOUTS = st.builds(
-    RolloutEvidence,
+    lambda by_guard, takeovers, emergency_stop, **others: RolloutEvidence(
+        interventions=by_guard + takeovers + emergency_stop,
+        takeovers=takeovers,
+        emergency_stop=emergency_stop,
+        **others,
+    ),
+    by_guard=st.integers(0, 50),
+    takeovers=st.integers(0, 50),
+    emergency_stop=st.booleans(),
     success=st.booleans(),
-    interventions=st.integers(0, 50),
     support_drift=st.floats(0, 1),
     cost=NUMBERS,
     score=st.floats(0, 1),
@@ -55,9 +62,17 @@ def test_broken_evidence_is_refused(name: str, broken: float) -> None:
 
 
 def test_evidence_of_an_earlier_version_is_read() -> None:
-    """A run that was begun before D_k was measured goes on; what it did not measure is None, not 0."""
-    row = {"success": True, "interventions": 0, "support_drift": 0.25, "cost": 0.0, "score": 1.0}
-    assert RolloutEvidence.from_json(row).support_drift_k is None
+    """A run that was begun before D_k and people were measured goes on; D_k that was not measured is None, not 0."""
+    row = {"success": True, "interventions": 3, "support_drift": 0.25, "cost": 0.0, "score": 1.0}
+    found = RolloutEvidence.from_json(row)
+    assert (found.support_drift_k, found.takeovers, found.emergency_stop) == (None, 0, False)
+
+
+@pytest.mark.parametrize("change", [{"takeovers": 3}, {"takeovers": -1}, {"takeovers": 2, "emergency_stop": True}])
+def test_takeovers_and_stops_are_among_the_interventions(change: dict[str, int]) -> None:
+    """A stopped or taken over episode without as many interventions would pass for an untouched one."""
+    with pytest.raises(RunError, match="among the interventions"):
+        RolloutEvidence(**{"success": True, "interventions": 2, "support_drift": 0.0, **change})
 
 
 def test_a_window_of_zero_is_everything() -> None:

@@ -16,8 +16,7 @@ from offline_to_online.dataset.spec import ActionSchema, Array, Dimension
 from offline_to_online.dataset.split import Split
 from offline_to_online.dataset.store import load_episodes
 from offline_to_online.online.beginning import begin
-from offline_to_online.online.certify import audit_candidate
-from offline_to_online.online.decide import evidence_of_round, log_round, open_registry
+from offline_to_online.online.decide import evidence_of_round, open_registry
 from offline_to_online.online.forgetting import (
     Forgetting,
     Greedy,
@@ -28,7 +27,6 @@ from offline_to_online.online.forgetting import (
     metrics,
     own_episodes,
     sample_steps,
-    written,
 )
 from offline_to_online.online.run import OnlineRun
 from tests.online.small_handoff import small_config
@@ -209,15 +207,3 @@ def test_a_round_writes_it_beside_the_audit_and_tells_it(finished: Path) -> None
     told = registry.client.get_metric_history(run_id, "forgetting/imitation_error")
     first = {point.step: point.value for point in told}[2]
     assert first == said["imitation_error"]["candidate"]
-
-
-def test_a_round_of_an_earlier_version_has_none(finished: Path, tmp_path: Path) -> None:
-    """Its audit is done and is not done again; evidence and metrics go without."""
-    folder = tmp_path / finished.name
-    shutil.copytree(finished, folder)
-    (folder / "rounds" / "001" / "audit" / "forgetting.json").unlink()
-    run = OnlineRun(folder)
-    audit_candidate(run, 1)
-    assert written(run, 1) is None
-    assert evidence_of_round(run, 1, run.result(1, "certify"))["forgetting"] is None
-    log_round(run, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,8 +20,10 @@ from offline_to_online.errors import RunError, ServerError
 from offline_to_online.evaluation.handoff import FIVE
 from offline_to_online.learning.policy import Policy
 from offline_to_online.online.decide import open_registry
-from offline_to_online.online.registry import Registry, demand_same_actions, demand_server, probe, store_address
+from offline_to_online.online.fresh import FreshProcess, probe
+from offline_to_online.online.registry import Registry
 from offline_to_online.online.run import OnlineRun
+from offline_to_online.online.servers import demand_server, store_address
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -65,7 +68,8 @@ def test_a_version_carries_its_evidence(finished: Path) -> None:
     run = OnlineRun(finished)
     registry, run_id = open_registry(run)
     first, second = sorted(registry.client.search_model_versions("name = 'small'"), key=lambda v: int(v.version))
-    evidence = read_json(next(path for path in artifacts(registry, second) if path.name == "evidence.json"))
+    stored = artifacts(registry, str(second.version))
+    evidence = read_json(next(path for path in stored if path.name == "evidence.json"))
     for row in evidence["verdicts"]:
         assert {"rule", "passed", "measured", "limit", "unit", "reason"} <= set(row)
     assert {row["rule"] for row in evidence["verdicts"]} == {
@@ -107,12 +111,36 @@ def test_registering_twice_makes_one_version(finished: Path) -> None:
     assert registry.champion() == run.standing().version
 
 
-def test_a_policy_that_acts_differently_is_refused(finished: Path) -> None:
-    """The alias moves only to a stored policy that acts as the accepted one does."""
+def test_another_policy_is_refused(finished: Path) -> None:
+    """The alias moves only to a stored policy that is the one that was accepted; else it stays where it is."""
     run = OnlineRun(finished)
     registry, _ = open_registry(run)
-    with pytest.raises(RunError, match="acts differently"):
-        demand_same_actions(registry.load("1"), Policy.load(run.standing().policy), where="version 1")
+    before = registry.champion()
+    with pytest.raises(RunError, match=r"another policy is stored \(models:/small/1\): recorded .*stored"):
+        registry.demand_alike("1", run.standing().policy)
+    assert registry.champion() == before
+
+
+def test_a_stored_policy_that_acts_differently_is_refused(finished: Path, tmp_path: Path) -> None:
+    """The right weights behind code that changes what they do are refused: actions are compared, not hashes alone."""
+    run = OnlineRun(finished)
+    registry, _ = open_registry(run)
+    stored = next(path for path in artifacts(registry, "2") if path.name == "served_policy.py")
+    model = Path(shutil.copytree(stored.parent, tmp_path / "model"))
+    code = (model / "served_policy.py").read_text()
+    (model / "served_policy.py").write_text(code.replace("return self.policy.act(", "return 0.99 * self.policy.act("))
+    with FreshProcess(registry.address) as fresh, pytest.raises(RunError, match="acts differently"):
+        fresh.demand_same_actions(str(model), run.standing().policy)
+
+
+def test_a_fresh_process_that_dies_is_one_line(finished: Path) -> None:
+    """A stored policy that does not load in a process of its own is said in one line."""
+    run = OnlineRun(finished)
+    registry, _ = open_registry(run)
+    with pytest.raises(RunError, match=r"does not load in a fresh process \(models:/small/77\): .*77") as said:
+        registry.demand_alike("77", run.standing().policy)
+    assert "\n" not in str(said.value)
+    assert registry.champion() == run.standing().version
 
 
 def test_metrics_are_told_once(finished: Path) -> None:
@@ -171,9 +199,11 @@ def test_a_stranger_at_the_address_is_one_line() -> None:
         demand_server("http://here:port", what="MLflow")
 
 
-def artifacts(registry: Registry, version: object) -> list[Path]:
+def artifacts(registry: Registry, version: str) -> list[Path]:
+    import mlflow
     from mlflow.artifacts import download_artifacts
 
-    uri = f"models:/small/{version.version}"  # type: ignore[attr-defined]
+    mlflow.set_registry_uri(registry.address)
+    uri = f"models:/small/{version}"
     folder = Path(download_artifacts(artifact_uri=uri, tracking_uri=registry.address))
     return list(folder.rglob("*"))

@@ -21,7 +21,7 @@ from offline_to_online.online.config import GatesConfig, OnlineConfig
 from offline_to_online.online.decide import open_registry
 from offline_to_online.online.journal import Journal, Record
 from offline_to_online.online.run import CERTIFY, DECISION, UPDATE, OnlineRun
-from tests.online.small_handoff import GENEROUS, LENIENT, ROBOT, STRICT, small_config
+from tests.online.small_handoff import AUDIT, GENEROUS, LENIENT, ROBOT, STRICT, small_config
 from tests.online.small_run import play_round, play_to_the_end
 
 pytestmark = [
@@ -100,10 +100,11 @@ def test_a_finished_run_says_what_came_of_it(finished: Path) -> None:
     assert set(wanted) <= set(summary)
     assert (summary["rounds"], summary["accepted"], summary["rejected"], summary["halted"]) == (2, 2, 0, False)
     assert (summary["episodes"], summary["champion_version"]) == (4, "2")
-    # Collected, certified (the champion is the baseline in round one), and two policies on 3 tasks in 3 conditions.
+    # Collected, certified (the champion is the baseline in round one), two policies on 2 tasks of the audit block, and
+    # on 3 tasks in 3 conditions.
     run = OnlineRun(finished)
     pairs = [int(result["pairs"]) for _, result in run.results(CERTIFY)]
-    assert summary["executed_episodes"] == 4 + 2 * pairs[0] + 3 * pairs[1] + 18
+    assert summary["executed_episodes"] == 4 + 2 * pairs[0] + 3 * pairs[1] + 4 + 18
     assert is_over(finished.parent, "run-001")
 
 
@@ -163,8 +164,9 @@ def test_after_a_rejection(handoff: Path, tmp_path: Path, on_reject: str) -> Non
 
 def test_the_interaction_budget_counts_everything(handoff: Path, tmp_path: Path) -> None:
     """Collection and certification stop where the budget ends, with the final evaluation's share kept back."""
-    gates = GatesConfig(safety=GENEROUS, acceptance=STRICT)
-    folder = play_to_the_end(tmp_path, "a", handoff, small_config(gates=gates, interaction_budget_episodes=18 + 2 + 4))
+    gates = GatesConfig(safety=GENEROUS, acceptance=STRICT, audit=AUDIT)
+    config = small_config(gates=gates, interaction_budget_episodes=18 + 4 + 2 + 4)
+    folder = play_to_the_end(tmp_path, "a", handoff, config)
     run = OnlineRun(folder)
     assert run.executed() <= 6
     assert read_json(folder / "summary.json")["executed_episodes"] <= 24
@@ -173,8 +175,8 @@ def test_the_interaction_budget_counts_everything(handoff: Path, tmp_path: Path)
 
 def test_a_budget_that_cannot_work_is_refused(handoff: Path, tmp_path: Path) -> None:
     """A budget below one round and the final evaluation is refused, and nothing is left behind."""
-    with pytest.raises(ParameterError, match="at least 20"):
-        begin(tmp_path / "online", "a", handoff, small_config(interaction_budget_episodes=19), seed=1, jobs=1)
+    with pytest.raises(ParameterError, match="at least 24"):
+        begin(tmp_path / "online", "a", handoff, small_config(interaction_budget_episodes=23), seed=1, jobs=1)
     assert run_names(tmp_path / "online") == []
 
 

@@ -15,6 +15,7 @@ from offline_to_online.dataset.episode import Episode
 from offline_to_online.dataset.files import read_json
 from offline_to_online.dataset.manifest import load_manifest
 from offline_to_online.evaluation.off_policy import Estimate, ScreenConfig
+from offline_to_online.learning.algorithms._d3rlpy.learner import D3rlpyLearner
 from offline_to_online.learning.policy_file import policy_bytes, read_policy
 from offline_to_online.online import screen as screening
 from offline_to_online.online.beginning import begin
@@ -72,14 +73,18 @@ def write_constant(path: Path) -> None:
     path.write_bytes(policy_bytes(architecture, tensors))
 
 
-@pytest.fixture
-def updated(handoff: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run whose first candidate is made, and about to be screened by a log in which high actions cost."""
+def begun(handoff: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run about to make its first candidate, screened by a log in which high actions cost."""
     gates = GatesConfig(safety=GENEROUS, acceptance=STRICT)
-    folder = begin(tmp_path, "a", handoff, small_config(gates=gates, screen=TRUSTED), seed=1, jobs=1).folder
+    folder = begin(root, "a", handoff, small_config(gates=gates, screen=TRUSTED), seed=1, jobs=1).folder
     spec = OnlineRun(folder).module.SPEC
     log = made_log(spec.observation.size, spec.action.size)
     monkeypatch.setattr(screening, "load_episodes", lambda path, part: log)
+    return folder
+
+
+def made(folder: Path) -> Path:
+    """The same, its candidate made."""
     collect(OnlineRun(folder), 1)
     safety_gate(OnlineRun(folder), 1)
     assert update(OnlineRun(folder), 1)["candidate"]
@@ -87,10 +92,24 @@ def updated(handoff: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 
 
 @pytest.fixture
-def ruined(updated: Path) -> Path:
-    """The same with a candidate that always does the same bad thing."""
-    write_constant(updated / "rounds" / "001" / "candidate" / "policy.safetensors")
-    return updated
+def updated(handoff: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run whose first candidate is made, and about to be screened."""
+    return made(begun(handoff, tmp_path, monkeypatch))
+
+
+@pytest.fixture
+def ruined(handoff: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same with a first candidate that always does the same bad thing."""
+    export = D3rlpyLearner.export
+
+    def constant(learner: D3rlpyLearner, path: Path) -> None:
+        export(learner, path)
+        if path.parents[1].name == "001":
+            write_constant(path)
+
+    folder = begun(handoff, tmp_path, monkeypatch)
+    monkeypatch.setattr(D3rlpyLearner, "export", constant)
+    return made(folder)
 
 
 def test_a_worse_candidate_never_touches_the_robot(ruined: Path) -> None:

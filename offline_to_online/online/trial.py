@@ -1,0 +1,90 @@
+"""A trial: policies on the same tasks with the same seeds, batch by batch. Batches lie on disk and are played once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from offline_to_online.dataset.files import read_json, write_json
+from offline_to_online.evaluation.play import play
+from offline_to_online.online.attempts import motion
+from offline_to_online.online.collect import evidence_of
+from offline_to_online.online.emergency import stop_file, stoppable
+from offline_to_online.online.evidence import RolloutEvidence
+from offline_to_online.online.recorded import settled_sha256
+from offline_to_online.online.run import OnlineRun
+from offline_to_online.progress import progress
+from offline_to_online.robots import Task
+
+CANDIDATE, CHAMPION, BASELINE = "candidate", "champion", "baseline"
+Sides = dict[str, list[RolloutEvidence]]
+
+
+class Trial:
+    """Policies that are compared, and what they have shown so far.
+
+    Args:
+        run: whose robot it is.
+        folder: where the batches lie, ``001.json`` on.
+        policies: by side.
+        tasks: in the order in which they are played, each once by every side.
+        title: what the progress bar says.
+    """
+
+    def __init__(
+        self, run: OnlineRun, folder: Path, policies: Mapping[str, Path], tasks: Sequence[Task], *, title: str
+    ) -> None:
+        self._run, self._folder, self._tasks, self._title = run, folder, tasks, title
+        self._batch = 0
+        self.policies = dict(policies)
+        self.sides: Sides = {name: [] for name in self.policies}
+
+    @property
+    def pairs(self) -> int:
+        """Tasks that every side has played."""
+        return min(len(rows) for rows in self.sides.values())
+
+    @property
+    def left(self) -> int:
+        """Tasks that nobody has played."""
+        return len(self._tasks) - self.pairs
+
+    @property
+    def executed(self) -> int:
+        """Episodes that it cost."""
+        return self.pairs * len(self.policies)
+
+    def play(self, size: int) -> None:
+        """Play the next tasks, all sides in turn, unless they were played before."""
+        self._batch += 1
+        path = self._folder / f"{self._batch:03d}.json"
+        if not path.exists():
+            tasks = self._tasks[self.pairs : self.pairs + size]
+            place = f"{path.parent.relative_to(self._run.folder).as_posix()} {self._batch}"
+            with stoppable(self._run, self._folder.name, tasks, self.pairs), motion(self._run, f"batch {place}"):
+                write_json(path, {name: self._play(name, policy, tasks) for name, policy in self.policies.items()})
+        self._run.journal.once(
+            "batch", {"file": str(path.relative_to(self._run.folder))}, {"sha256": settled_sha256(path)}
+        )
+        for name, rows in read_json(path).items():
+            self.sides[name] += [RolloutEvidence.from_json(row) for row in rows]
+
+    def rates(self, quality: str) -> dict[str, float]:
+        """By side, the share of episodes with a quality: ``success`` or ``certified``."""
+        return {name: sum(getattr(r, quality) for r in rows) / max(1, len(rows)) for name, rows in self.sides.items()}
+
+    def _play(self, name: str, policy: Path, tasks: Sequence[Task]) -> list[Mapping[str, Any]]:
+        with progress(f"{self._title}, {name}") as tell:
+            rollouts = play(
+                policy,
+                self._run.robot,
+                tasks,
+                dynamics=self._run.config.dynamics,
+                support_folder=self._run.handoff_folder,
+                jobs=int(self._run.facts["jobs"]),
+                operator=name,
+                progress=tell,
+                stop_file=stop_file(self._run),
+            )
+        return [evidence_of(rollout).to_json() for rollout in rollouts]
