@@ -23,7 +23,7 @@ from prefect.cache_policies import NO_CACHE
 from flows import ONLINE_RUNS, rollback
 from flows.asking import ask, demand_somebody, somebody
 from flows.server import demand_prefect, went_away
-from flows.shown import Progress, close_crashed, name_flow_run, show_verdicts
+from flows.shown import FLOW_RUN_FILE, Progress, close_crashed, name_flow_run, show_verdicts
 from offline_to_online.errors import EmergencyStopError, one_line
 from offline_to_online.online.beginning import begin, choose_name, robot_of
 from offline_to_online.online.certify import audit_candidate, certify
@@ -103,6 +103,9 @@ def finetune(run: str = "", new: bool = False) -> dict[str, Any]:
     params = load_params()
     name = choose_name(ONLINE_RUNS, name=run, new=new)
     with listening(STOP), robot_held(LOCKS, robot_of(ONLINE_RUNS, name, HANDOFF, params.robot), name):
+        # Once before there is a folder to note it in: a run may be killed while it is begun.
+        close_crashed(LOCKS / f"{name}.flow.json")
+        name_flow_run(name)
         opened = begin(
             ONLINE_RUNS,
             name,
@@ -115,8 +118,7 @@ def finetune(run: str = "", new: bool = False) -> dict[str, Any]:
         )
         demand_somebody(opened.config.people)
         open_registry(opened)
-        name_flow_run(name)
-        close_crashed(opened.folder)
+        close_crashed(opened.folder / FLOW_RUN_FILE)
         return rounds(opened.folder)
 
 

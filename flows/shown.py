@@ -28,11 +28,10 @@ def name_flow_run(name: str) -> None:
             client.set_flow_run_name(context.flow_run.id, name)
 
 
-def close_crashed(folder: Path) -> None:
-    """Note which flow run works on an online run; the one that did so before, left running by a crash, is closed."""
+def close_crashed(path: Path) -> None:
+    """Note in a file which flow run works on an online run; the one that did so before, left by a crash, is closed."""
     context = FlowRunContext.get()
     mine = str(context.flow_run.id) if context and context.flow_run else ""
-    path = folder / FLOW_RUN_FILE
     before = str(read_json(path)["flow_run"]) if path.is_file() else ""
     if before and before != mine:
         _crash(UUID(before))

@@ -627,14 +627,14 @@ def test_a_gate_that_halts_the_sound_or_spares_the_reckless_says_so(
 def test_the_quick_null_plays_every_pool_and_goes_through_both_gates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A small handoff of its own; a random policy halts within two episodes even there."""
+    """With a small handoff of its own, whose thresholds are wider; a random policy halts even there."""
     monkeypatch.setattr(results_file, "RESULTS", tmp_path)
     monkeypatch.setattr(pools, "SCRATCH", tmp_path / "scratch")
     gate_null.main(["--quick"])
     left = json.loads((tmp_path / "gate_null_quick.json").read_text())
     assert [row["gate"] for row in left["rows"]] == ["safety"] * 5 + ["acceptance"]
+    assert {row["policy"]: row["halted"] for row in left["rows"]}["random actions"] == 1.0
     assert len(left["claims"]) == 3
-    assert left["claims"][1]["holds"]
 
 
 def in_a_process(name: str) -> dict[str, Any]:

@@ -44,6 +44,9 @@ def measure(folder: Path, *, quick: bool) -> list[dict[str, Any]]:
     """All rows. Nothing is computed in this process, which is what the others are forked from."""
     if threading.active_count() > 1:
         raise SystemExit("threads before the first fork")
+    # What a killed process leaves among the system's temporary files is cleaned up with everything else.
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder / "scratch")
+    Path(tempfile.tempdir).mkdir()
     ended(forked(lambda: make_handoff(folder), said=folder / "handoff.txt"))
     handoff, rounds = folder / "handoff", QUICK_ROUNDS if quick else 2
     reference = workplace(folder / "reference", handoff, rounds=rounds)

@@ -22,8 +22,16 @@ def differences(place: Path, reference: Path, *, mlflow: str = "") -> list[str]:
     found += [said.line()] if isinstance(said, Finding) else []
     one, other = told(place / RUNS, mlflow), told(reference / RUNS, mlflow) if not mlflow else None
     if other is not None:
-        found += [f"MLflow: {key} {one[key]} instead of {other[key]}" for key in one if one[key] != other[key]]
+        found += [f"MLflow: {key} {_apart(one[key], other[key])}" for key in one if one[key] != other[key]]
     return found
+
+
+def _apart(one: Any, other: Any) -> str:
+    """What is in one and not, or not so, in the other."""
+    if isinstance(one, dict):
+        keys = sorted(key for key in one.keys() | other.keys() if one.get(key) != other.get(key))
+        one, other = {keys[0]: one.get(keys[0])}, {keys[0]: other.get(keys[0])}
+    return f"{one} instead of {other}"
 
 
 def _files(folder: Path, expected: Path) -> list[str]:

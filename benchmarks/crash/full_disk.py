@@ -24,7 +24,7 @@ from offline_to_online.dataset.files import read_json, write_json
 NEW_USER, NEW_MOUNTS = 0x10000000, 0x00020000
 SIZE_MIB = 512
 # Room left, in MiB: less than a store needs, than an episode, than a registered model.
-ROOMS = (0.5, 2.0, 3.0, 4.0, 6.0)
+ROOMS = (0.2, 0.6, 1.2, 2.0, 3.0)
 # A limit on a file's size stops the largest files only: MLflow's database, the learner.
 LIMITS = (20_000, 200_000, 600_000)
 
@@ -45,14 +45,17 @@ def _own_disk(place: Path, handoff: Path, reference: Path, answer: Path, quick: 
     place.mkdir()
     _mount(place)
     work, ballast = workplace(place / "work", handoff), place / "ballast"
-    halts = [_halt(work, partial(_fill, ballast, place, room)) for room in (ROOMS[1:2] if quick else ROOMS)]
+    # What it says must find room.
+    said = answer.with_name("halted.txt")
+    halts = [_halt(work, said, partial(_fill, ballast, place, room)) for room in (ROOMS[1:2] if quick else ROOMS)]
     ballast.unlink(missing_ok=True)
     _end(work, reference, answer, halts, how=f"a tmpfs of {SIZE_MIB} MiB, filled up")
 
 
 def _limited_files(place: Path, handoff: Path, reference: Path, answer: Path, quick: bool) -> None:
     work = workplace(place, handoff)
-    halts = [_halt(work, partial(_limit, limit)) for limit in (LIMITS[1:2] if quick else LIMITS)]
+    said = answer.with_name("halted.txt")
+    halts = [_halt(work, said, partial(_limit, limit)) for limit in (LIMITS[1:2] if quick else LIMITS)]
     _end(work, reference, answer, halts, how="RLIMIT_FSIZE: no user namespaces here")
 
 
@@ -62,9 +65,8 @@ def _end(work: Path, reference: Path, answer: Path, halts: list[dict[str, Any]],
     write_json(answer, {"kind": f"disk full ({how})", "halts": halts, "differences": wrong})
 
 
-def _halt(work: Path, prepare: Callable[[], None]) -> dict[str, Any]:
+def _halt(work: Path, said: Path, prepare: Callable[[], None]) -> dict[str, Any]:
     """Go on with the run on a disk that is prepared so; how it ended, and what it said."""
-    said = work / "said.txt"
     said.unlink(missing_ok=True)
 
     def life() -> None:
@@ -74,7 +76,11 @@ def _halt(work: Path, prepare: Callable[[], None]) -> dict[str, Any]:
     status = ended(forked(life, said=said))
     lines = [line for line in said.read_text(encoding="utf-8").splitlines() if line.startswith("error: ")]
     clear = (status == 2 and len(lines) == 1 and "Traceback" not in said.read_text(encoding="utf-8")) or status == 0
-    return {"status": status, "said": lines[-1][:200] if lines else last_words(work), "clear": clear}
+    return {
+        "status": status,
+        "said": lines[-1][:200] if lines else said.read_text(encoding="utf-8")[-200:],
+        "clear": clear,
+    }
 
 
 def _fill(ballast: Path, place: Path, room_mib: float) -> None:

@@ -55,6 +55,8 @@ def prefect_restarted(folder: Path, handoff: Path, *, away_s: float) -> dict[str
     with prefect_server(folder / "home", port):
         flow = started_flow(place)
         wait_for(lambda: (place / MIDDLE).exists() or flow.poll() is not None)
+    # Away until the end of the round has something to show in its UI.
+    wait_for(lambda: (place / RUNS / RUN / "rounds/001/decision.json").exists() or flow.poll() is not None)
     time.sleep(away_s)
     with prefect_server(folder / "home", port):
         lines = flow.communicate()[1].strip().splitlines()
@@ -68,9 +70,9 @@ def prefect_restarted(folder: Path, handoff: Path, *, away_s: float) -> dict[str
     alone = ended(forked(lambda: play(reference), said=reference / "said.txt"))
     wrong = [f"the reference ended with {alone}: {last_words(reference)}"] if alone else differences(place, reference)
     return {
-        "kind": f"Prefect restarted after {away_s:.0f} s",
+        "kind": f"Prefect restarted {away_s:.0f} s after the round",
         "starts": starts,
-        "said": next((line for line in lines if "Prefect" in line), ""),
+        "said": next((line for line in lines if "Prefect" in line), "went on" if starts == 1 else ""),
         "clear": not any("Traceback" in line for line in lines),
         "differences": wrong + ([f"ended with {status}: {lines[-1:]}"] if status else []),
     }

@@ -28,7 +28,7 @@ from offline_to_online.params import Params, load_params
 NAME = "gate_null"
 NOISE = (1.0, 1.25, 1.5, 2.0, 3.0)
 QUICK = Size(
-    operators={"expert": 8, "recovery": 10, "biased": 12},
+    operators={"expert": 20, "recovery": 30, "biased": 50},
     updates=200,
     exploring=20,
     unchanged=10,

@@ -12,13 +12,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from offline_to_online.errors import ServerError
 from offline_to_online.online.embedded_store import make_store
 from offline_to_online.online.fresh import FreshProcess
 from offline_to_online.online.served_model import write_model
 from offline_to_online.online.servers import artifact_folder, await_server, demand_server, store_address
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -56,11 +59,12 @@ def _clearly(
     @wraps(method)
     def asked(self: Registry, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
 
         await_server(self.address, what="MLflow", patience_s=self.patience_s)
         try:
             return method(self, *args, **kwargs)
-        except MlflowException as error:
+        except (MlflowException, SQLAlchemyError) as error:
             demand_server(self.address, what="MLflow")
             reason = str(error).strip().splitlines()[0][:500]
             remedy = "mend what it says, and start this again: the run goes on where it stood"
@@ -84,13 +88,7 @@ class Registry:
 
     def __init__(self, root: Path, *, server: str = "", model: str, patience_s: float = 0.0) -> None:
         self.address, self.patience_s, self.model = store_address(root, server), patience_s, model
-        await_server(self.address, what="MLflow", patience_s=patience_s)
-        from mlflow import MlflowClient
-
-        if not server:
-            make_store(root)
-        self.client = MlflowClient(tracking_uri=self.address, registry_uri=self.address)
-        self.experiment = self._experiment(None if server else artifact_folder(root).as_uri())
+        self.client, self.experiment = self._connect(root, server)
 
     @_clearly
     def begin(self, run: str, folder: Path, facts: Mapping[str, Any], *, resume: bool = True) -> str:
@@ -117,11 +115,8 @@ class Registry:
         """Metrics by name, one row a step. The same call again (same time) changes nothing: MLflow keeps each once."""
         from mlflow.entities import Metric
 
-        metrics = [
-            Metric(key, float(value), time_ms, first_step + i)
-            for i, row in enumerate(rows)
-            for key, value in row.items()
-        ]
+        steps = enumerate(rows, start=first_step)
+        metrics = [Metric(name, float(value), time_ms, step) for step, row in steps for name, value in row.items()]
         for start in range(0, len(metrics), MOST_METRICS):
             self.client.log_batch(run_id, metrics=metrics[start : start + MOST_METRICS])
 
@@ -219,19 +214,26 @@ class Registry:
 
     @_clearly
     def finish(self, run_id: str, summary: Mapping[str, Any], files: Sequence[Path]) -> None:
-        """Log the summary's numbers and files, and close the MLflow run."""
-        for key, value in summary.items():
-            if isinstance(value, int | float):
-                self.client.log_metric(run_id, f"summary/{key}", float(value))
+        """Log the summary's numbers, as of the first file's time, and the files; close the MLflow run."""
+        numbers = {f"summary/{key}": float(value) for key, value in summary.items() if isinstance(value, int | float)}
+        self.log(run_id, [numbers], first_step=0, time_ms=int(files[0].stat().st_mtime * 1000))
         for path in files:
             self.client.log_artifact(run_id, str(path))
         self.client.set_terminated(run_id)
 
-    def _experiment(self, artifacts: str | None) -> str:
-        found = self.client.get_experiment_by_name(EXPERIMENT)
-        return str(
-            found.experiment_id if found else self.client.create_experiment(EXPERIMENT, artifact_location=artifacts)
-        )
+    @_clearly
+    def _connect(self, root: Path, server: str) -> tuple[MlflowClient, str]:
+        """MLflow's client, and the experiment that all online runs are shown in."""
+        from mlflow import MlflowClient
+
+        if not server:
+            make_store(root)
+        client = MlflowClient(tracking_uri=self.address, registry_uri=self.address)
+        found = client.get_experiment_by_name(EXPERIMENT)
+        if found:
+            return client, str(found.experiment_id)
+        artifacts = None if server else artifact_folder(root).as_uri()
+        return client, str(client.create_experiment(EXPERIMENT, artifact_location=artifacts))
 
     def _version(self, run_id: str, round_name: str) -> str:
         for found in self.client.search_model_versions(f"name = '{self.model}'"):
