@@ -120,11 +120,11 @@ class Player:
         given_ns = 0
         if way != "robot":
             time.sleep(float(rng.uniform(0, LONGEST_WAIT_S)))
+            given_ns = time.monotonic_ns()  # before: a step that begins while it is given counts
             if way == "signal":
                 os.kill(self.process, signal.SIGUSR1)
             else:
                 file.touch()
-            given_ns = time.monotonic_ns()
         said = json.loads(self.out.readline())
         asked_ns = given_ns or said["pressed_ns"]
         file.unlink()

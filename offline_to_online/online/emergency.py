@@ -116,6 +116,16 @@ def _end(number: int, _: FrameType | None) -> NoReturn:
     sys.exit(128 + number)
 
 
+def round_under_way(run: OnlineRun) -> int:
+    """The round that a stop is journaled under; at the end of the run, the last one."""
+    return min(run.config.rounds, len(run.journal.of("phase", phase=DECISION)) + 1)
+
+
+def stopped_tasks(run: OnlineRun, phase: str) -> set[int]:
+    """Indices of the tasks in which a stop came, in a phase of the round under way."""
+    return {int(r.data["index"]) for r in run.journal.of(KIND, phase=phase, round=round_under_way(run))}
+
+
 @contextmanager
 def stoppable(run: OnlineRun, phase: str, tasks: Sequence[Task] = (), first: int = 0) -> Iterator[None]:
     """Playing that keeps nothing of what was stopped: the stop is journaled, and all of it is played again later.
@@ -130,7 +140,7 @@ def stoppable(run: OnlineRun, phase: str, tasks: Sequence[Task] = (), first: int
         EmergencyStopError: there is a stop file, or one came, or the robot stopped itself.
     """
     demand_no_stop(stop_file(run))
-    number = min(run.config.rounds, len(run.journal.of("phase", phase=DECISION)) + 1)
+    number = round_under_way(run)
     with listening(stop_file(run)):
         try:
             yield

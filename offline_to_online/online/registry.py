@@ -28,7 +28,6 @@ Result = TypeVar("Result")
 
 EXPERIMENT = "offline-to-online"
 ALIAS = "champion"
-# The tags of an MLflow run that keep its journal's head, and how far a rollback was followed.
 HEAD, RECORDS, FOLLOWED = "journal_head", "journal_records", "rollback_followed"
 MOST_METRICS = 1000
 # What MLflow says to a model, and to an alias, that it does not know.

@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from offline_to_online.dataset.files import file_sha256
+from offline_to_online.dataset.files import file_sha256, read_json
 from offline_to_online.errors import RunError
 from offline_to_online.online import people
 from offline_to_online.online.decide import keep_head, open_registry
 from offline_to_online.online.going_back import BASELINE, store_baseline
 from offline_to_online.online.registry import Registry
 from offline_to_online.online.robot_lock import robot_held
-from offline_to_online.online.run import DECISION, PHASES, OnlineRun
+from offline_to_online.online.run import DECISION, OVER, PHASES, OnlineRun
+
+FACTS = "run.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +52,10 @@ def roll_back(registry: Registry, locks: Path, *, to: str, name: str, reason: st
     people.Answer(answer=people.ROLLBACK, name=name, reason=reason)
     before = registry.champion()
     folder, to = _place(registry, to, before)
-    with robot_held(locks, str(OnlineRun(folder).robot), f"rollback by {name}"):
+    # Nothing of the journal is opened before the robot is ours: whoever holds it may be writing.
+    with robot_held(locks, str(read_json(folder / FACTS)["robot"]), f"rollback by {name}"):
         target = _target(OnlineRun(folder), to)
+        _demand_not_finishing(target.run)
         _, run_id = open_registry(target.run, resume=False)
         version = target.version or store_baseline(target.run, registry, run_id)
         registry.demand_alike(version, target.policy)
@@ -90,6 +94,17 @@ def _unknown(model: str, to: str, versions: Mapping[str, Mapping[str, Any]]) -> 
     return RunError(
         f"no version {to!r}", where=model, limit=f"{listed or 'none yet'}, or {BASELINE}", remedy="name one"
     )
+
+
+def _demand_not_finishing(run: OnlineRun) -> None:
+    """Refuse while a run is being evaluated at its end: its summary would mix two champions."""
+    if (run.folder / "final").exists() and not run.journal.of(OVER):
+        raise RunError(
+            f"run {run.name!r} is evaluating its champion",
+            where=str(run.folder / "final"),
+            limit="its rounds are over, and it is not",
+            remedy="let it end (python -m flows.finetune), then roll back",
+        )
 
 
 def _target(run: OnlineRun, version: str) -> _Target:

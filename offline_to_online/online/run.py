@@ -178,12 +178,13 @@ class OnlineRun:
         return people.raised_limits(getattr(self.config.gates, name), given)
 
     def acknowledged(self, *, before: int | None = None) -> int:
-        """Episodes that a person looked at and let the run go on: no window of a budget looks before them.
+        """Episodes after which a person let a spent budget pass: no window of a budget looks before them.
 
-        Totals over the run go on counting them. ``before`` is a record's sequence number, as in ``gate``.
+        Totals over the run go on counting them, and an emergency stop that was let pass gives no budget back.
+        ``before`` is a record's sequence number, as in ``gate``.
         """
         given = people.decisions(self.journal, before=before)
-        return max((d.episodes for d in given if d.grants and d.subject in people.HALTS), default=0)
+        return max((d.episodes for d in given if d.grants and d.subject == people.SAFETY), default=0)
 
     def halt(self) -> people.Question | None:
         """What holds the run up: the first safety gate or emergency stop that was not let pass; None: nothing.

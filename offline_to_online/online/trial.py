@@ -10,7 +10,7 @@ from offline_to_online.dataset.files import read_json, write_json
 from offline_to_online.evaluation.play import play
 from offline_to_online.online.attempts import motion
 from offline_to_online.online.collect import evidence_of
-from offline_to_online.online.emergency import stop_file, stoppable
+from offline_to_online.online.emergency import stop_file, stoppable, stopped_tasks
 from offline_to_online.online.evidence import RolloutEvidence
 from offline_to_online.online.recorded import settled_sha256
 from offline_to_online.online.run import OnlineRun
@@ -63,7 +63,8 @@ class Trial:
             tasks = self._tasks[self.pairs : self.pairs + size]
             place = f"{path.parent.relative_to(self._run.folder).as_posix()} {self._batch}"
             with stoppable(self._run, self._folder.name, tasks, self.pairs), motion(self._run, f"batch {place}"):
-                write_json(path, {name: self._play(name, policy, tasks) for name, policy in self.policies.items()})
+                rows = {name: self._play(name, policy, tasks) for name, policy in self.policies.items()}
+                write_json(path, self._with_stops(rows))
         self._run.journal.once(
             "batch", {"file": str(path.relative_to(self._run.folder))}, {"sha256": settled_sha256(path)}
         )
@@ -74,7 +75,19 @@ class Trial:
         """By side, the share of episodes with a quality: ``success`` or ``certified``."""
         return {name: sum(getattr(r, quality) for r in rows) / max(1, len(rows)) for name, rows in self.sides.items()}
 
-    def _play(self, name: str, policy: Path, tasks: Sequence[Task]) -> list[Mapping[str, Any]]:
+    def _with_stops(self, rows: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+        """A task in which an emergency stop came counts as failed by the judged side, whoever was playing.
+
+        Its batch is played again, and must not look better for it: a stop would be a way to choose what is kept.
+        """
+        judged = rows[next(iter(self.policies))]
+        for index in stopped_tasks(self._run, self._folder.name):
+            if 0 <= index - self.pairs < len(judged):
+                row = judged[index - self.pairs]
+                row |= {"emergency_stop": True, "interventions": row["interventions"] + 1}
+        return rows
+
+    def _play(self, name: str, policy: Path, tasks: Sequence[Task]) -> list[dict[str, Any]]:
         with progress(f"{self._title}, {name}") as tell:
             rollouts = play(
                 policy,

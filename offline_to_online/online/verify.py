@@ -87,7 +87,12 @@ def verify(folder: Path, *, head: Callable[[], Head | None]) -> Verified | Findi
         raise RunError("no such run", where=str(folder), limit="a run with a journal", remedy="name another run")
     records, kept = Chain(), list[Head | None]()
     counted: list[str] = []
-    looks = (_journal(folder, records), _head(folder, records, head, kept), _contents(folder, records, counted))
+    looks = (
+        _journal(folder, records),
+        _head(folder, records, head, kept),
+        _contents(folder, records, counted),
+        _no_head(records, kept),
+    )
     try:
         found = next(chained(*looks), None)
     except ServerError:
@@ -155,7 +160,12 @@ def _head(folder: Path, records: Chain, ask: Callable[[], Head | None], kept: li
             recorded=f"{head.records} records to {head.sha256[:12]}",
             found=f"{len(records.records)} records, {records.head_at(head.records)[:12] or 'none'} there",
         )
-    if head is None and records.of("phase", phase=DECISION):
+
+
+def _no_head(records: Chain, kept: list[Head | None]) -> Iterator[Finding]:
+    """Whether a head is missing; one that was killed between its first decision and keeping the head has none yet."""
+    decided = records.of("phase", phase=DECISION)
+    if decided and kept[0] is None and records.records[-1].sequence > decided[0].sequence:
         yield Finding(
             what="MLflow keeps no head of this journal", where=JOURNAL, recorded="one from the first round on"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import httpx
 
 from offline_to_online.dataset.files import read_json
 from tests.flows.conftest import change_online, eventually, use_server
-from tests.online.small_handoff import GENEROUS, LENIENT
+from tests.online.small_handoff import AUDIT, GENEROUS, LENIENT
 
 
 def halting(workplace: Path, api: httpx.Client, *, patience_s: int = 900) -> Path:

@@ -15,6 +15,7 @@ from offline_to_online.errors import ParameterError
 from offline_to_online.online.config import PeopleConfig
 from offline_to_online.online.people import RAISE_BUDGET, Answer, Question
 from offline_to_online.online.run import OnlineRun
+from tests.flows.as_the_ui import answer, asked, flow_run, halting
 from tests.flows.conftest import Server, change_online, kill, start, use_server
 
 ADA = {"name": "Ada", "reason": "looked at the arm"}

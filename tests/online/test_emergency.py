@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from offline_to_online.dataset.files import read_json
 from offline_to_online.errors import EmergencyStopError
 from offline_to_online.evaluation.panel import acceptance_block
 from offline_to_online.evaluation.play import play
@@ -130,7 +131,7 @@ def test_a_stop_before_the_first_step_keeps_no_episode(
 def test_what_is_stopped_while_it_is_played_again_later_is_recorded_by_its_task(
     handoff: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of a certification nothing is kept; the record names the task, and the repetition is said."""
+    """Of a certification nothing is kept but that the task failed; the repetition is said."""
     run = begun(tmp_path, handoff)
     tasks = acceptance_block(run.panel, 0)[:3]
     folder = run.round_folder(1) / "certify"
@@ -142,7 +143,9 @@ def test_what_is_stopped_while_it_is_played_again_later_is_recorded_by_its_task(
     assert not (folder / "001.json").exists()
     stop_file(run).unlink()
     Trial(run, folder, {CHAMPION: run.baseline}, tasks, title="t").play(3)
-    assert (folder / "001.json").exists()
+    rows = read_json(folder / "001.json")[CHAMPION]
+    assert [row["emergency_stop"] for row in rows] == [False, True, False]
+    assert rows[1]["interventions"] >= 1
     assert "was begun once and not finished; the robot repeats it" in capsys.readouterr().err
 
 
