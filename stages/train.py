@@ -72,9 +72,8 @@ def main() -> None:
     write_json(folder / "card.json", card)
     write_json(folder / "metrics.json", curve[-1] if curve else {"update": 0})
     pd.DataFrame(curve).to_csv(folder / "curves.csv", index=False, lineterminator="\n")
-    print(f"train {name}: {config.updates} updates on {len(episodes)} episodes, {len(replay)} steps")
-    if acts:
-        print(table(acts))
+    said = f"train {name}: {config.updates} updates on {len(episodes)} episodes, {len(replay)} steps"
+    print(f"{said}\n{table(acts)}" if acts else said)
 
 
 if __name__ == "__main__":
