@@ -16,6 +16,7 @@ import os
 import shutil
 import tempfile
 import threading
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -24,7 +25,10 @@ from typing import Any
 # Threads that were started before a fork are not there after it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import mlflow.pyfunc  # noqa: F401  imported once, before the forks
+with warnings.catch_warnings():
+    # It warns of its own type hints. Imported once, before the forks.
+    warnings.simplefilter("ignore")
+    import mlflow.pyfunc  # noqa: F401
 
 from benchmarks.crash.flow_kills import flow_kills
 from benchmarks.crash.full_disk import full_disk
