@@ -26,11 +26,6 @@ from typing import Any
 # Threads that were started before a fork are not there after it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-with warnings.catch_warnings():
-    # It warns of its own type hints. Imported once, before the forks.
-    warnings.simplefilter("ignore")
-    import mlflow.pyfunc  # noqa: F401
-
 from benchmarks.crash.flow_kills import flow_kills
 from benchmarks.crash.full_disk import full_disk
 from benchmarks.crash.killing import ended, forked
@@ -48,8 +43,10 @@ RANDOM_KILLS, AWAY_S, QUICK_STRIDE, QUICK_ROUNDS = 40, 60.0, 6, 1
 
 def measure(folder: Path, *, quick: bool) -> list[dict[str, Any]]:
     """All rows. Nothing is computed in this process, which is what the others are forked from."""
-    for name in IMPORTED:
-        importlib.import_module(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's, about its own type hints
+        for name in IMPORTED:
+            importlib.import_module(name)
     # Threads that were started before a fork are not there after it.
     if threading.active_count() > 1:
         raise SystemExit("threads before the first fork")
