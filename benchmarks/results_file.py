@@ -36,6 +36,13 @@ def claim(text: str, measured: Any, limit: Any, holds: bool) -> dict[str, Any]:
     return {"claim": text, "measured": measured, "limit": limit, "holds": bool(holds)}
 
 
+def tell(claims: Sequence[Mapping[str, Any]]) -> None:
+    """Print which claims hold, a line each."""
+    for one in claims:
+        measured = f"{one['measured']:.3f}" if isinstance(one["measured"], float) else one["measured"]
+        print(f"{'holds' if one['holds'] else 'FAILS'}: {one['claim']}: {measured} (limit {one['limit']})")
+
+
 def save(
     name: str, *, seeds: Sequence[int], rows: Sequence[Mapping[str, Any]], claims: Sequence[Mapping[str, Any]], at: str
 ) -> Path:

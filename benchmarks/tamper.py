@@ -24,7 +24,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from benchmarks.results_file import claim, commit, save
+from benchmarks.results_file import claim, commit, save, tell
 from offline_to_online.online.__main__ import main as command_line
 from offline_to_online.online.finding import Finding
 from offline_to_online.online.journal import Chain, Record
@@ -219,8 +219,7 @@ def main(arguments: list[str] | None = None) -> None:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     claims = report(rows, quick=quick)
-    for one in claims:
-        print(f"{'holds' if one['holds'] else 'FAILS'}: {one['claim']}: {one['measured']} (limit {one['limit']})")
+    tell(claims)
     print(save(NAME + ("_quick" if quick else ""), seeds=[SEED], rows=rows, claims=claims, at=at))
 
 

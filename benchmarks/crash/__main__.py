@@ -32,7 +32,7 @@ from benchmarks.crash.killing import ended, forked
 from benchmarks.crash.kills import at_every_place, at_random, uninterrupted
 from benchmarks.crash.outages import mlflow_away, prefect_restarted
 from benchmarks.crash.small import make_handoff, workplace
-from benchmarks.results_file import claim, commit, save
+from benchmarks.results_file import claim, commit, save, tell
 
 # What a run imports on its way: imported once, before the forks.
 IMPORTED = ("mlflow.pyfunc", "pandas", "offline_to_online.learning.algorithms.bc")
@@ -128,8 +128,7 @@ def main(arguments: list[str] | None = None) -> None:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     claims = report(rows, quick=quick)
-    for one in claims:
-        print(f"{'holds' if one['holds'] else 'FAILS'}: {one['claim']}: {one['measured']} (limit {one['limit']})")
+    tell(claims)
     print(save(NAME + ("_quick" if quick else ""), seeds=[SEED], rows=rows, claims=claims, at=at))
 
 

@@ -23,7 +23,7 @@ from benchmarks.crash.outages import environment
 from benchmarks.crash.small import ROOT, workplace
 from benchmarks.online_overhead.growing import growth
 from benchmarks.online_overhead.spans import OVERHEAD
-from benchmarks.results_file import claim, commit, save
+from benchmarks.results_file import claim, commit, save, tell
 
 NAME = "online_overhead"
 MOST_SHARE, MOST_START_UP_S, MOST_RATIO = 0.05, 30.0, 1.1
@@ -104,8 +104,7 @@ def main(arguments: list[str] | None = None) -> None:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     claims = report([run, episode])
-    for one in claims:
-        print(f"{'holds' if one['holds'] else 'FAILS'}: {one['claim']}: {one['measured']:.3f} (limit {one['limit']})")
+    tell(claims)
     print(save(NAME + ("_quick" if quick else ""), seeds=[1], rows=[run, episode], claims=claims, at=at))
 
 
