@@ -203,6 +203,7 @@ def artifacts(registry: Registry, version: str) -> list[Path]:
     import mlflow
     from mlflow.artifacts import download_artifacts
 
+    mlflow.set_tracking_uri(registry.address)
     mlflow.set_registry_uri(registry.address)
     uri = f"models:/small/{version}"
     folder = Path(download_artifacts(artifact_uri=uri, tracking_uri=registry.address))
