@@ -58,6 +58,8 @@ def _row(clone: Path, seed: int, seconds: float) -> dict[str, Any]:
         for name in ("bc", "iql")
     }
     summary = json.loads(next((clone / "data/online").glob("*/summary.json")).read_text(encoding="utf-8"))
+    if summary["halted"]:
+        raise SystemExit(f"error: seed {seed} has nothing to compare, its run was halted: {summary['halt_reason']}")
     return {
         "seed": seed,
         **{name: metrics["success_rate"] for name, metrics in policies.items()},

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,15 @@ from prefect.cache_policies import NO_CACHE
 from flows import ONLINE_RUNS, rollback
 from flows.asking import ask, demand_somebody, somebody
 from flows.server import demand_prefect, went_away
-from flows.shown import FLOW_RUN_FILE, Progress, close_crashed, name_flow_run, show_verdicts
+from flows.shown import FLOW_RUN_FILE, Progress, close_crashed, close_ended, name_flow_run, show_verdicts
 from offline_to_online.errors import EmergencyStopError, one_line
 from offline_to_online.online.beginning import begin, choose_name, robot_of
 from offline_to_online.online.certify import audit_candidate, certify
 from offline_to_online.online.collect import collect, safety_gate
-from offline_to_online.online.decide import accept_or_reject, log_round, open_registry
+from offline_to_online.online.decide import accept_or_reject, begin_fresh, log_round, open_registry
 from offline_to_online.online.emergency import FILE, demand_no_stop, listening
 from offline_to_online.online.finish import close, finish
+from offline_to_online.online.fresh import FreshProcess
 from offline_to_online.online.robot_lock import demand_free, robot_held
 from offline_to_online.online.run import OnlineRun
 from offline_to_online.online.screen import screen
@@ -77,14 +79,14 @@ def certify_task(folder: Path, number: int) -> int:
 
 
 @task(name="accept or reject", cache_policy=NO_CACHE, retries=0)
-def decide_task(folder: Path, number: int) -> bool:
+def decide_task(folder: Path, number: int, fresh: FreshProcess | None = None) -> bool:
     """Register the candidate and move the champion's alias, or keep the champion."""
-    return bool(accept_or_reject(OnlineRun(folder), number)["accepted"])
+    return bool(accept_or_reject(OnlineRun(folder), number, fresh)["accepted"])
 
 
 @task(name="finish", cache_policy=NO_CACHE, retries=0)
 def finish_task(folder: Path) -> dict[str, Any]:
-    """Evaluate champion and baseline, write the summary and the report."""
+    """Evaluate champion and baseline (a halted run moves nothing), write the summary and the report."""
     summary = finish(OnlineRun(folder))
     write_online_report(folder)
     close(OnlineRun(folder))
@@ -104,6 +106,7 @@ def finetune(run: str = "", new: bool = False) -> dict[str, Any]:
     name = choose_name(ONLINE_RUNS, name=run, new=new)
     with listening(STOP), robot_held(LOCKS, robot_of(ONLINE_RUNS, name, HANDOFF, params.robot), name):
         # Once before there is a folder to note it in: a run may be killed while it is begun.
+        close_ended(ONLINE_RUNS, name)
         close_crashed(LOCKS / f"{name}.flow.json")
         name_flow_run(name)
         opened = begin(
@@ -152,10 +155,13 @@ def play_round(folder: Path, number: int) -> None:
     collect_task(folder, number)
     if not safety_task(folder, number):
         return
-    if update_task(folder, number) and screen_task(folder, number):
+    if not (update_task(folder, number) and screen_task(folder, number)):
+        decide_task(folder, number)
+        return
+    with begin_fresh(OnlineRun(folder)) as fresh:
         certify_task(folder, number)
         ask(folder)
-    decide_task(folder, number)
+        decide_task(folder, number, fresh)
 
 
 @one_line
@@ -192,18 +198,25 @@ def main(arguments: list[str] | None = None) -> None:
 
 def sentence(summary: dict[str, Any]) -> str:
     """What came of a run, for a person."""
-    low, high = summary["difference_interval"]
     lines = [
         f"run {summary['run']}: {summary['episodes']} episodes collected, {summary['executed_episodes']} executed, "
         f"{summary['accepted']} candidates accepted, {summary['rejected']} rejected",
-        f"success on the report block: baseline {summary['baseline_success']:.2f}, champion "
-        f"{summary['champion_success']:.2f} (difference {summary['difference']:+.2f}, 95 % {low:+.2f} to {high:+.2f})",
+        f"halted: {summary['halt_reason']} (nothing moved from then on: the report block was not played)"
+        if summary["halted"]
+        else compared(summary),
         f"champion version {summary['champion_version'] or 'none: the baseline stays'}; "
         f"report {ONLINE_RUNS / summary['run'] / 'report.html'}",
     ]
-    if summary["halted"]:
-        lines.insert(1, f"halted: {summary['halt_reason']}")
     return "\n".join(lines)
+
+
+def compared(summary: Mapping[str, Any]) -> str:
+    """Baseline and champion on the report block, in a line."""
+    low, high = summary["difference_interval"]
+    return (
+        f"success on the report block: baseline {summary['baseline_success']:.2f}, champion "
+        f"{summary['champion_success']:.2f} (difference {summary['difference']:+.2f}, 95 % {low:+.2f} to {high:+.2f})"
+    )
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from prefect.states import Crashed
 
 from flows.server import patiently
 from offline_to_online.dataset.files import read_json, write_json
+from offline_to_online.online.beginning import is_over, run_names
 from offline_to_online.online.run import CERTIFY, DECISION, SAFETY, SCREEN, OnlineRun
 
 FLOW_RUN_FILE = "prefect.json"
@@ -34,8 +35,16 @@ def close_crashed(path: Path) -> None:
     mine = str(context.flow_run.id) if context and context.flow_run else ""
     before = str(read_json(path)["flow_run"]) if path.is_file() else ""
     if before and before != mine:
-        _crash(UUID(before))
+        _crash(UUID(before), "Killed; another flow run goes on.")
     write_json(path, {"flow_run": mine})
+
+
+def close_ended(root: Path, name: str) -> None:
+    """Close the flow run of the online run that ended last, should a crash at its very end have left it running."""
+    over = [root / other / FLOW_RUN_FILE for other in run_names(root) if other != name and is_over(root, other)]
+    last = max((path for path in over if path.is_file()), key=lambda path: path.stat().st_mtime, default=None)
+    if last and (flow_run := read_json(last)["flow_run"]):
+        _crash(UUID(flow_run), "Killed after its online run was over.")
 
 
 def show_verdicts(run: OnlineRun, number: int) -> None:
@@ -95,12 +104,12 @@ def artifact_key(name: str, what: str) -> str:
     return re.sub(r"[^a-z0-9-]+", "-", f"{name}-{what}".lower()).strip("-")
 
 
-def _crash(flow_run: UUID) -> None:
+def _crash(flow_run: UUID, message: str) -> None:
     with get_client(sync_client=True) as client:
         try:
             found = client.read_flow_run(flow_run)
             if found.state is None or not found.state.is_final():
-                client.set_flow_run_state(flow_run, Crashed(message="Killed; another flow run goes on."), force=True)
+                client.set_flow_run_state(flow_run, Crashed(message=message), force=True)
         except ObjectNotFound:
             # Another Prefect database: nothing is left running in this one.
             return

@@ -633,7 +633,7 @@ def test_the_quick_null_plays_every_pool_and_goes_through_both_gates(
     gate_null.main(["--quick"])
     left = json.loads((tmp_path / "gate_null_quick.json").read_text())
     assert [row["gate"] for row in left["rows"]] == ["safety"] * 5 + ["acceptance"]
-    assert {row["policy"]: row["halted"] for row in left["rows"]}["random actions"] == 1.0
+    assert {row["policy"]: row["halted"] for row in left["rows"][:-1]}["random actions"] == 1.0
     assert len(left["claims"]) == 3
 
 

@@ -14,7 +14,7 @@ from offline_to_online.dataset.spec import Array
 from offline_to_online.evaluation.failures import tally
 from offline_to_online.evaluation.panel import Panel
 from offline_to_online.evaluation.play import PolicySource, load_policy, play
-from offline_to_online.evaluation.rollout import Rollout
+from offline_to_online.evaluation.rollout import Rollout, Stop
 from offline_to_online.evaluation.statistics import mean_interval, wilson_interval
 from offline_to_online.plugins import module_for
 from offline_to_online.robots import Dynamics, Task
@@ -39,6 +39,7 @@ def evaluate_policy(
     jobs: int,
     progress: Callable[[int, int], None] | None = None,
     stop_file: Path | None = None,
+    stop: Stop | None = None,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Play the report block as it is, with its resets shifted, and under other dynamics.
 
@@ -53,6 +54,7 @@ def evaluate_policy(
         jobs: processes.
         progress: called with (episodes done, episodes in all).
         stop_file: once it is there, no process executes another control step.
+        stop: as in ``play``.
 
     Returns:
         ``metrics.json``, with the two perturbed conditions under ``perturbed``, and the outcomes: one row
@@ -71,6 +73,7 @@ def evaluate_policy(
             operator=name,
             progress=_shifted_progress(progress, number * size, len(conditions) * size),
             stop_file=stop_file,
+            stop=stop,
         )
         tables.append(outcomes_of(rollouts, condition, gamma))
         metrics[condition] = summarise(rollouts, gamma) | {"dynamics": asdict(changed)}

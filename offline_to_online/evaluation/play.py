@@ -52,6 +52,7 @@ def play(
     progress: Callable[[int, int], None] | None = None,
     backend: str = "loky",
     stop_file: Path | None = None,
+    stop: Stop | None = None,
 ) -> list[Rollout]:
     """Play every task once, under the guard; the rollouts come in the tasks' order.
 
@@ -71,6 +72,7 @@ def play(
         progress: called with (episodes done, episodes in all).
         backend: joblib's; ``loky`` is processes here, kept warm between calls.
         stop_file: once it is there, no process executes another control step.
+        stop: asked before every control step too, where this process plays alone (``jobs`` 1).
 
     Raises:
         EmergencyStopError: the file is there, or the robot stopped itself.
@@ -90,7 +92,7 @@ def play(
     )
     if not tasks:
         return []
-    parts = _one_by_one(work, tasks) if jobs == 1 else _side_by_side(work, tasks, jobs, backend)
+    parts = _one_by_one(work, tasks, stop) if jobs == 1 else _side_by_side(work, tasks, jobs, backend)
     rollouts = list[Rollout]()
     for part in parts:
         rollouts += part
@@ -148,11 +150,11 @@ def _play_chunk(work: _Work, tasks: Sequence[Task]) -> list[Rollout]:
     return [rollout for part in _one_by_one(work, tasks) for rollout in part]
 
 
-def _one_by_one(work: _Work, tasks: Sequence[Task]) -> Iterator[list[Rollout]]:
+def _one_by_one(work: _Work, tasks: Sequence[Task], asked: Stop | None = None) -> Iterator[list[Rollout]]:
     module = module_for("robots", work.robot)
     policy = load_policy(work.policy, module.SPEC)
     guard = Guard(module, *(load_support(work.support) if work.support else ()))
-    stop = stop_at(work.stop_file) if work.stop_file else None
+    stop = _either(stop_at(work.stop_file) if work.stop_file else None, asked)
     with computing_on(1):
         robot = module.make(work.dynamics)
         try:
@@ -161,6 +163,12 @@ def _one_by_one(work: _Work, tasks: Sequence[Task]) -> Iterator[list[Rollout]]:
                 yield [run_episode(robot, module, who, task, guard, rng=rng, operator=work.operator, stop=stop)]
         finally:
             robot.close()
+
+
+def _either(*stops: Stop | None) -> Stop | None:
+    """Whatever any of them says first."""
+    asked = [stop for stop in stops if stop]
+    return (lambda: next((reason for stop in asked if (reason := stop())), "")) if asked else None
 
 
 def _prepared(

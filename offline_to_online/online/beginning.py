@@ -16,7 +16,8 @@ from offline_to_online.evaluation.panel import Panel, load_panel
 from offline_to_online.learning.training import require_device
 from offline_to_online.online.attempts import sweep
 from offline_to_online.online.config import OnlineConfig
-from offline_to_online.online.run import EVALUATED_CONDITIONS, OVER, OnlineRun
+from offline_to_online.online.recorded import settle, settled_files
+from offline_to_online.online.run import CLOSING, EVALUATED_CONDITIONS, OVER, OnlineRun
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -27,8 +28,10 @@ def run_names(root: Path) -> list[str]:
 
 
 def is_over(root: Path, name: str) -> bool:
-    """Whether a run's journal holds its end; only what people decide about its champion may follow."""
+    """Whether a run's journal holds its end, and MLflow was told; only a person's rollback may follow."""
     path = root / name / "journal.jsonl"
+    if (root / name / CLOSING).exists():
+        return False
     # No words of a person's look like this: quotation marks within them stand behind a backslash.
     return path.is_file() and f'"kind":"{OVER}"'.encode() in path.read_bytes()
 
@@ -116,12 +119,27 @@ def begin(
         require_device(device, where="params.yaml")
         fresh = root / f".{name}.new"
         shutil.rmtree(fresh, ignore_errors=True)
-        shutil.copytree(handoff, fresh / "handoff")
+        copy_tree(handoff, fresh / "handoff")
         facts = _facts(root, name, fresh / "handoff", config, seed=seed)
         write_json(fresh / "run.json", facts | {"jobs": jobs, "threads": threads, "device": device})
+        settled_files(fresh, fresh)
         os.replace(fresh, folder)
+        settle(root)
     sweep(folder)
     return OnlineRun(folder)
+
+
+def copy_tree(source: Path, target: Path) -> None:
+    """Copy a folder.
+
+    Raises:
+        OSError: the first file that could not be copied: the disk is full, say.
+    """
+    try:
+        shutil.copytree(source, target)
+    except shutil.Error as error:
+        _, where, why = error.args[0][0]
+        raise OSError(0, str(why), str(where)) from error
 
 
 def _facts(root: Path, name: str, handoff: Path, config: OnlineConfig, *, seed: int) -> dict[str, Any]:

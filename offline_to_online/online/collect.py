@@ -76,7 +76,7 @@ def judged(run: OnlineRun, number: int) -> dict[str, Any]:
 
 def _collect(run: OnlineRun, number: int) -> dict[str, Any]:
     champion = _Champion(run, number)
-    emergency.demand_no_stop(emergency.stop_file(run))
+    emergency.demand_none_came(run, number, COLLECT, len(run.journal.of("episode")))
     try:
         with progress(f"round {number}: collecting") as tell, emergency.listening(emergency.stop_file(run)) as asks:
             return gathered(run, number, lambda index: champion.episode(index, asks), tell)

@@ -20,7 +20,10 @@ SAFETY: dict[str, dict[str, Any]] = {
     "constraint_cost": {"per_episode": 25.0, "total": 100.0, "window": 10, "run_total": 300.0},
 }
 ACCEPTANCE: dict[str, dict[str, Any]] = {
-    "no_regression": {"margin": 0.05, "alpha": 0.05, "max_pairs": 400, "batch": 25}
+    "no_regression": {"margin": 0.05, "alpha": 0.05, "max_pairs": 400, "batch": 25},
+    "interventions": {"limit": 250, "window": 50},
+    "support_drift": {"limit": 0.4, "window": 25},
+    "constraint_cost": {"per_episode": 25.0, "total": 100.0, "window": 50},
 }
 WEB, STORES = ("http", "https"), ("sqlite", "postgresql", "mysql", "mssql")
 

@@ -11,10 +11,12 @@ from offline_to_online.dataset.files import read_json
 from offline_to_online.errors import RunError
 from offline_to_online.evaluation.handoff import FIVE
 from offline_to_online.online import forgetting
+from offline_to_online.online.fresh import FreshProcess
 from offline_to_online.online.going_back import called_off, follow_rollback
 from offline_to_online.online.registry import Head, Registry
 from offline_to_online.online.run import AUDIT, CERTIFY, COLLECT, DECISION, SAFETY, SCREEN, UPDATE, OnlineRun
 from offline_to_online.online.screen import metrics as screen_metrics
+from offline_to_online.online.servers import store_address
 
 # A server that is restarted is back within this.
 OUTAGE_S = 180.0
@@ -80,8 +82,18 @@ def keep_head(run: OnlineRun) -> None:
     registry.keep_head(run_id, Head(sha256=run.journal.head, records=len(run.journal.records)))
 
 
-def accept_or_reject(run: OnlineRun, number: int) -> dict[str, Any]:
+def begin_fresh(run: OnlineRun) -> FreshProcess:
+    """The process in which a candidate's stored policy is looked at, to be begun while it is still being certified."""
+    return FreshProcess(store_address(run.folder.parent, run.config.servers.mlflow))
+
+
+def accept_or_reject(run: OnlineRun, number: int, fresh: FreshProcess | None = None) -> dict[str, Any]:
     """End a round. Accepted: a new model version, and the alias moved to it. Rejected: the data and the champion stay.
+
+    Args:
+        run: whose round it is.
+        number: of the round.
+        fresh: what ``begin_fresh`` gave, entered; begun only now where there is none.
 
     Returns:
         ``candidate``, ``accepted``, ``reason``; for an accepted one ``version`` and ``policy_sha256``, for one that the
@@ -90,7 +102,7 @@ def accept_or_reject(run: OnlineRun, number: int) -> dict[str, Any]:
     Raises:
         ServerError: no MLflow server at the configured address; the round is decided at the next start.
     """
-    return run.phase(number, DECISION, lambda: _decide(run, number))
+    return run.phase(number, DECISION, lambda: _decide(run, number, fresh))
 
 
 def log_round(run: OnlineRun, number: int) -> None:
@@ -118,12 +130,12 @@ def log_round(run: OnlineRun, number: int) -> None:
     registry.keep_head(run_id, Head(sha256=run.journal.head, records=len(run.journal.records)))
 
 
-def _decide(run: OnlineRun, number: int) -> dict[str, Any]:
+def _decide(run: OnlineRun, number: int, fresh: FreshProcess | None) -> dict[str, Any]:
     said = outcome(run, number)
     if not said["accepted"]:
         return said
     certified, updated = run.result(number, CERTIFY) or {}, run.result(number, UPDATE) or {}
-    return said | {"version": _register(run, number, certified), "policy_sha256": updated["policy_sha256"]}
+    return said | {"version": _register(run, number, certified, fresh), "policy_sha256": updated["policy_sha256"]}
 
 
 def outcome(run: OnlineRun, number: int) -> dict[str, Any]:
@@ -144,7 +156,7 @@ def outcome(run: OnlineRun, number: int) -> dict[str, Any]:
     return {"candidate": True, "accepted": True, "reason": certified["reason"]}
 
 
-def _register(run: OnlineRun, number: int, certified: Mapping[str, Any]) -> str:
+def _register(run: OnlineRun, number: int, certified: Mapping[str, Any], fresh: FreshProcess | None) -> str:
     registry, run_id = open_registry(run)
     evidence = evidence_of_round(run, number, certified)
     tags = {
@@ -156,13 +168,14 @@ def _register(run: OnlineRun, number: int, certified: Mapping[str, Any]) -> str:
         "git_commit": evidence["git_commit"],
         "parent_version": evidence["parent_version"],
     }
-    tags |= {
-        f"verdict/{v['rule']}": f"{v['measured']:.6g} against {v['limit']:.6g} {v['unit']}"
-        for v in evidence["verdicts"]
-    }
+    for verdict in evidence["verdicts"]:
+        # A budget may be held by both gates: while the champion collects, and while the candidate is certified.
+        name = f"verdict/{verdict['rule']}"
+        name = f"verdict/certification/{verdict['rule']}" if name in tags else name
+        tags[name] = f"{verdict['measured']:.6g} against {verdict['limit']:.6g} {verdict['unit']}"
     tags |= {name: _short(evidence["handoff"][name]) for name in FIVE}
     policy = run.round_folder(number) / "candidate" / "policy.safetensors"
-    return registry.register(run_id, f"{number:03d}", policy, evidence, tags)
+    return registry.register(run_id, f"{number:03d}", policy, evidence, tags, fresh=fresh)
 
 
 def evidence_of_round(run: OnlineRun, number: int, certified: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 
 from offline_to_online.errors import EmergencyStopError
 from offline_to_online.evaluation.rollout import Rollout
+from offline_to_online.online import people
 from offline_to_online.online.run import DECISION, OnlineRun
 from offline_to_online.robots import Task
 
@@ -82,6 +83,20 @@ def demand_no_stop(path: Path) -> None:
         )
 
 
+def demand_none_came(run: OnlineRun, number: int, phase: str, index: int) -> None:
+    """Refuse to begin a motion after somebody asked for a stop while nothing moved; it is journaled like any other.
+
+    Raises:
+        EmergencyStopError: somebody did, or the stop that was journaled last still stands.
+    """
+    question, last = run.open_question(), run.journal.records[-1]
+    if last.kind == KIND or (question is not None and question.subject == people.EMERGENCY_STOP):
+        demand_no_stop(stop_file(run))
+    reason = reason_in(stop_file(run))
+    if reason:
+        raise journaled(run, number, phase, index, 0, reason)
+
+
 @contextmanager
 def listening(path: Path) -> Iterator[Asks]:
     """Signals stop the robot while this lasts; what to ask before every control step.
@@ -127,8 +142,10 @@ def stopped_tasks(run: OnlineRun, phase: str) -> set[int]:
 
 
 @contextmanager
-def stoppable(run: OnlineRun, phase: str, tasks: Sequence[Task] = (), first: int = 0) -> Iterator[None]:
+def stoppable(run: OnlineRun, phase: str, tasks: Sequence[Task] = (), first: int = 0) -> Iterator[Asks]:
     """Playing that keeps nothing of what was stopped: the stop is journaled, and all of it is played again later.
+
+    What it gives is to be asked before every control step that this process itself executes.
 
     Args:
         run: whose robot moves.
@@ -139,11 +156,11 @@ def stoppable(run: OnlineRun, phase: str, tasks: Sequence[Task] = (), first: int
     Raises:
         EmergencyStopError: there is a stop file, or one came, or the robot stopped itself.
     """
-    demand_no_stop(stop_file(run))
     number = round_under_way(run)
-    with listening(stop_file(run)):
+    demand_none_came(run, number, phase, first)
+    with listening(stop_file(run)) as asks:
         try:
-            yield
+            yield asks
         except EmergencyStopError as stopped:
             index, steps = first, 0
             if isinstance(stopped.rollout, Rollout):

@@ -12,19 +12,35 @@ import pandas as pd
 
 from offline_to_online.dataset.files import read_json, replacing, write_json
 from offline_to_online.evaluation.measure import NOMINAL, evaluate_policy
+from offline_to_online.evaluation.rollout import read_rollout
 from offline_to_online.evaluation.statistics import paired_difference_interval
 from offline_to_online.learning.policy import Policy
 from offline_to_online.online.attempts import motion
 from offline_to_online.online.audit_block import audit_champion
 from offline_to_online.online.certify import audit_policy
+from offline_to_online.online.collect import evidence_of
 from offline_to_online.online.decide import keep_head, log_round, open_registry
 from offline_to_online.online.emergency import stop_file, stoppable
-from offline_to_online.online.recorded import settled_files, settled_sha256
-from offline_to_online.online.run import CERTIFY, COLLECT, DECISION, EVALUATED_CONDITIONS, OVER, OnlineRun
+from offline_to_online.online.evidence import RolloutEvidence
+from offline_to_online.online.recorded import recorded_json, settled_files, settled_sha256
+from offline_to_online.online.run import CLOSING, COLLECT, DECISION, EVALUATED_CONDITIONS, OVER, OnlineRun
 from offline_to_online.progress import progress
 from offline_to_online.robots import Dynamics
 
 BASELINE, CHAMPION, FINAL = "baseline", "champion", "final"
+# What the summary says of either side, by its name in ``metrics.json``; and of their paired difference, by metric.
+OF_A_SIDE = {
+    "success": "success_rate",
+    "interval": "success_interval",
+    "certified_success": "certified_success_rate",
+    "score": "score",
+    "score_interval": "score_interval",
+}
+DIFFERENCES = {"success": "difference", "score": "score_difference"}
+COMPARED = (
+    *(f"{who}_{key}" for who in (BASELINE, CHAMPION) for key in OF_A_SIDE),
+    *(f"{key}{suffix}" for key in DIFFERENCES.values() for suffix in ("", "_interval")),
+)
 
 
 def finish(run: OnlineRun) -> dict[str, Any]:
@@ -32,13 +48,13 @@ def finish(run: OnlineRun) -> dict[str, Any]:
 
     A champion that the audit block shows to be worse is champion no longer before anything else is said of the run.
     The report block is played on the tuned robot, with its resets shifted, and on the robot as it was logged.
+    A run that was halted moves nothing any more: neither block is played, and the summary has null for their figures.
     """
-    path, audited = run.folder / "summary.json", audit_champion(run)
+    path, audited = run.folder / "summary.json", None
+    if run.halt() is None:
+        audited = audit_champion(run)
+        _evaluate(run)
     if not path.exists():
-        standing = run.standing()
-        _judge(run, BASELINE, run.baseline)
-        if standing.policy != run.baseline:
-            _judge(run, CHAMPION, standing.policy)
         write_json(path, summary_of(run, audited))
     summary: dict[str, Any] = read_json(path)
     for number, _ in run.results(COLLECT):
@@ -49,10 +65,24 @@ def finish(run: OnlineRun) -> dict[str, Any]:
 
 
 def close(run: OnlineRun) -> None:
-    """Write down that the run is over, after everything else; from then on it is not gone on with."""
+    """Write down that the run is over, after everything else; from then on it is not gone on with.
+
+    A run that is killed between that record and the head that MLflow is to keep of it is ended by the next start.
+    """
+    closing = run.folder / CLOSING
+    closing.touch()
     files = settled_files(run.folder / FINAL, run.folder)
     run.journal.once(OVER, {}, {"sha256": settled_sha256(run.folder / "summary.json"), "files": files})
     keep_head(run)
+    closing.unlink()
+
+
+def _evaluate(run: OnlineRun) -> None:
+    """Baseline and champion on the report block, each once."""
+    standing = run.standing()
+    _judge(run, BASELINE, run.baseline)
+    if standing.policy != run.baseline:
+        _judge(run, CHAMPION, standing.policy)
 
 
 def _judge(run: OnlineRun, who: str, policy: Path) -> None:
@@ -60,7 +90,7 @@ def _judge(run: OnlineRun, who: str, policy: Path) -> None:
     if (folder / "metrics.json").exists():
         return
     audit_policy(run, policy, who, folder / "audit", 0)
-    with progress(f"evaluating the {who}") as tell, stoppable(run, FINAL), motion(run, f"{FINAL} {who}"):
+    with progress(f"evaluating the {who}") as tell, stoppable(run, FINAL) as asks, motion(run, f"{FINAL} {who}"):
         metrics, outcomes = evaluate_policy(
             policy,
             name=who,
@@ -72,6 +102,7 @@ def _judge(run: OnlineRun, who: str, policy: Path) -> None:
             jobs=int(run.facts["jobs"]),
             progress=tell,
             stop_file=stop_file(run),
+            stop=asks,
         )
     with replacing(folder / "outcomes.parquet") as partial:
         outcomes.to_parquet(partial, index=False)
@@ -79,32 +110,34 @@ def _judge(run: OnlineRun, who: str, policy: Path) -> None:
 
 
 def summary_of(run: OnlineRun, audited: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What ``summary.json`` says, by what is recorded."""
+    """What ``summary.json`` says, by what is recorded; an episode of a round that nobody finished counts as well."""
     decisions = [decision for _, decision in run.results(DECISION)]
-    standing, evidence = run.standing(), run.evidence()
+    standing, collected, certified = run.standing(), all_collected(run), all_certified(run)
     champion = CHAMPION if standing.policy != run.baseline else BASELINE
-    played = 1 if champion == BASELINE else 2
-    drifts = [e.support_drift for e in evidence]
-    drifts_k = [e.support_drift_k for e in evidence if e.support_drift_k is not None]
     halt_reason = run.halt_reason()
+    evaluated = 0 if halt_reason else (1 + (champion == CHAMPION)) * EVALUATED_CONDITIONS * len(run.panel.report)
+    drifts = [e.support_drift for e in collected]
+    drifts_k = [e.support_drift_k for e in collected if e.support_drift_k is not None]
     said = audited or {"executed": 0, "rolled_back": False, "reason": ""}
     return {
         "run": run.name,
         "robot": run.robot,
         "dynamics": asdict(run.config.dynamics),
         "seed": run.facts["seed"],
-        "episodes": len(evidence),
-        "certification_episodes": sum(int(r["executed"]) for _, r in run.results(CERTIFY)),
+        "episodes": len(collected),
+        "certification_episodes": len(certified),
         "audit_episodes": said["executed"],
-        "executed_episodes": run.executed() + said["executed"] + played * EVALUATED_CONDITIONS * len(run.panel.report),
+        "executed_episodes": len(collected) + len(certified) + said["executed"] + evaluated,
         "rounds": len(decisions) + bool(halt_reason),
         "accepted": sum(bool(d["accepted"]) for d in decisions),
         "rejected": sum(bool(d["candidate"]) and not d["accepted"] for d in decisions),
         "vetoed": sum(bool(d.get("vetoed")) for d in decisions),
         "halted": bool(halt_reason),
         "halt_reason": halt_reason,
-        "interventions": sum(e.interventions for e in evidence),
-        "constraint_cost": float(sum(e.cost for e in evidence)),
+        "interventions": sum(e.interventions for e in collected),
+        "constraint_cost": float(sum(e.cost for e in collected)),
+        "certification_interventions": sum(e.interventions for e in certified),
+        "certification_constraint_cost": float(sum(e.cost for e in certified)),
         "worst_support_drift": max(drifts, default=0.0),
         "mean_support_drift": float(np.mean(drifts)) if drifts else 0.0,
         "worst_support_drift_k": max(drifts_k, default=None),
@@ -114,25 +147,31 @@ def summary_of(run: OnlineRun, audited: Mapping[str, Any] | None) -> dict[str, A
         "unchanged_baseline": champion == BASELINE,
         "rolled_back": said["rolled_back"],
         "audit": said["reason"],
-        **_comparison(run.folder / "final", champion),
+        **(dict.fromkeys(COMPARED) if halt_reason else _comparison(run.folder / FINAL, champion)),
     }
+
+
+def all_collected(run: OnlineRun) -> list[RolloutEvidence]:
+    """Every collected episode on record; of a round whose collection did not end, read from the episodes themselves."""
+    closed = run.evidence()
+    open_ones = range(len(closed), len(run.journal.of("episode")))
+    return closed + [evidence_of(read_rollout(run.episode_path(index))) for index in open_ones]
+
+
+def all_certified(run: OnlineRun) -> list[RolloutEvidence]:
+    """Every episode on record that was played to certify a candidate, by whichever side."""
+    files = [str(record.data["file"]) for record in run.journal.of("batch")]
+    batches = [recorded_json(run.folder / name) for name in files if not name.startswith(f"{FINAL}/")]
+    return [RolloutEvidence.from_json(row) for sides in batches for rows in sides.values() for row in rows]
 
 
 def _comparison(final: Path, champion: str) -> dict[str, Any]:
     sides: Mapping[str, dict[str, Any]] = {
-        "baseline": read_json(final / BASELINE / "metrics.json"),
-        "champion": read_json(final / champion / "metrics.json"),
+        BASELINE: read_json(final / BASELINE / "metrics.json"),
+        CHAMPION: read_json(final / champion / "metrics.json"),
     }
-    said: dict[str, Any] = {}
-    for side, metrics in sides.items():
-        said |= {
-            f"{side}_success": metrics["success_rate"],
-            f"{side}_interval": metrics["success_interval"],
-            f"{side}_certified_success": metrics["certified_success_rate"],
-            f"{side}_score": metrics["score"],
-            f"{side}_score_interval": metrics["score_interval"],
-        }
-    for metric, key in (("success", "difference"), ("score", "score_difference")):
+    said: dict[str, Any] = {f"{who}_{key}": sides[who][name] for who in sides for key, name in OF_A_SIDE.items()}
+    for metric, key in DIFFERENCES.items():
         pairs = _values(final / champion, metric) - _values(final / BASELINE, metric)
         said |= {key: float(pairs.mean()), f"{key}_interval": list(paired_difference_interval(pairs))}
     return said

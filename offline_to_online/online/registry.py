@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -143,11 +144,19 @@ class Registry:
 
     @_clearly
     def register(
-        self, run_id: str, round_name: str, policy: Path, evidence: Mapping[str, Any], tags: Mapping[str, str]
+        self,
+        run_id: str,
+        round_name: str,
+        policy: Path,
+        evidence: Mapping[str, Any],
+        tags: Mapping[str, str],
+        *,
+        fresh: FreshProcess | None = None,
     ) -> str:
         """Store a policy as a model version and move the alias to it; the version.
 
-        The alias moves only after the stored artifact was loaded again, in a fresh process, and acted identically.
+        The alias moves only after the stored artifact was loaded again, in a fresh process, and acted identically. That
+        process may have been begun before (``fresh``), since it takes seconds to begin.
 
         Raises:
             RunError: the stored artifact acts differently, or does not load.
@@ -155,9 +164,9 @@ class Registry:
         version = self._version(run_id, round_name)
         if version and version == self.champion():
             return version
-        with FreshProcess(self.address) as fresh:
+        with nullcontext(fresh) if fresh else FreshProcess(self.address) as process:
             version = self.store(run_id, round_name, policy, evidence, tags)
-            fresh.demand_same_actions(self.uri(version), policy)
+            process.demand_same_actions(self.uri(version), policy)
         self.move_alias(version)
         return version
 

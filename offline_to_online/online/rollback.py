@@ -16,9 +16,10 @@ from offline_to_online.errors import RunError
 from offline_to_online.online import people
 from offline_to_online.online.decide import keep_head, open_registry
 from offline_to_online.online.going_back import BASELINE, store_baseline
+from offline_to_online.online.recorded import settled_sha256
 from offline_to_online.online.registry import Registry
 from offline_to_online.online.robot_lock import robot_held
-from offline_to_online.online.run import DECISION, OVER, PHASES, OnlineRun
+from offline_to_online.online.run import CERTIFY, DECISION, OVER, PHASES, OnlineRun
 
 FACTS = "run.json"
 
@@ -132,6 +133,12 @@ def _target(run: OnlineRun, version: str) -> _Target:
 def _settle(run: OnlineRun) -> None:
     """Put on record what a killed process had finished, so that it counts as what came before the rollback."""
     number = len(run.journal.of("phase", phase=DECISION)) + 1
+    index = len(run.journal.of("episode"))
+    if (episode := run.episode_path(index)).exists():
+        run.journal.once("episode", {"index": index}, {"round": number, "sha256": settled_sha256(episode)})
+    batches = sorted((run.round_folder(number) / CERTIFY).glob("*.json"))
+    for path in batches:
+        run.journal.once("batch", {"file": str(path.relative_to(run.folder))}, {"sha256": settled_sha256(path)})
     for phase in PHASES:
         if run.result(number, phase) is not None:
             run.phase(number, phase, dict)

@@ -42,6 +42,8 @@ PHASES = (COLLECT, SAFETY, UPDATE, AUDIT, CERTIFY, DECISION, SCREEN)
 # What a phase makes beside its result, in a folder of its own; the phase's record names every file of it.
 MADE_BESIDE = {UPDATE: "candidate", AUDIT: "audit"}
 OVER = "over"
+# Lies in a run's folder while it is closed: of one that is over, MLflow may not have been told yet.
+CLOSING = "closing"
 EVALUATED_CONDITIONS = 3
 
 

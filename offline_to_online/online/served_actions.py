@@ -11,12 +11,13 @@ import sys
 
 def main() -> None:
     """Load the stored model, and print the greedy actions and the SHA-256 of the policy that it holds."""
-    import mlflow
+    import mlflow.pyfunc
     import numpy as np
+    import torch  # noqa: F401  (what every policy needs)
 
     mlflow.set_tracking_uri(sys.argv[1])
     mlflow.set_registry_uri(sys.argv[1])
-    # The heavy imports are done by now, while the model was still being stored.
+    # The heavy imports are done by now, while the candidate was still being certified.
     question = json.loads(sys.stdin.read())
     model = mlflow.pyfunc.load_model(question["model"])
     actions = np.asarray(model.predict(np.array(question["observations"], dtype=np.float32)))

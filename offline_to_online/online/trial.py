@@ -10,7 +10,7 @@ from offline_to_online.dataset.files import read_json, write_json
 from offline_to_online.evaluation.play import play
 from offline_to_online.online.attempts import motion
 from offline_to_online.online.collect import evidence_of
-from offline_to_online.online.emergency import stop_file, stoppable, stopped_tasks
+from offline_to_online.online.emergency import Asks, stop_file, stoppable, stopped_tasks
 from offline_to_online.online.evidence import RolloutEvidence
 from offline_to_online.online.recorded import settled_sha256
 from offline_to_online.online.run import OnlineRun
@@ -62,8 +62,9 @@ class Trial:
         if not path.exists():
             tasks = self._tasks[self.pairs : self.pairs + size]
             place = f"{path.parent.relative_to(self._run.folder).as_posix()} {self._batch}"
-            with stoppable(self._run, self._folder.name, tasks, self.pairs), motion(self._run, f"batch {place}"):
-                rows = {name: self._play(name, policy, tasks) for name, policy in self.policies.items()}
+            stops = stoppable(self._run, self._folder.name, tasks, self.pairs)
+            with stops as asks, motion(self._run, f"batch {place}"):
+                rows = {name: self._play(name, policy, tasks, asks) for name, policy in self.policies.items()}
                 write_json(path, self._with_stops(rows))
         self._run.journal.once(
             "batch", {"file": str(path.relative_to(self._run.folder))}, {"sha256": settled_sha256(path)}
@@ -87,7 +88,7 @@ class Trial:
                 row |= {"emergency_stop": True, "interventions": row["interventions"] + 1}
         return rows
 
-    def _play(self, name: str, policy: Path, tasks: Sequence[Task]) -> list[dict[str, Any]]:
+    def _play(self, name: str, policy: Path, tasks: Sequence[Task], asks: Asks) -> list[dict[str, Any]]:
         with progress(f"{self._title}, {name}") as tell:
             rollouts = play(
                 policy,
@@ -99,5 +100,6 @@ class Trial:
                 operator=name,
                 progress=tell,
                 stop_file=stop_file(self._run),
+                stop=asks,
             )
         return [evidence_of(rollout).to_json() for rollout in rollouts]

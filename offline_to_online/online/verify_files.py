@@ -11,11 +11,11 @@ from offline_to_online.evaluation.panel import load_panel
 from offline_to_online.online.finding import Finding
 from offline_to_online.online.journal import Chain
 from offline_to_online.online.recorded import PARTIAL
-from offline_to_online.online.run import AUDIT, CERTIFY, COLLECT, DECISION, MADE_BESIDE, SAFETY, SCREEN, UPDATE
+from offline_to_online.online.run import AUDIT, CERTIFY, CLOSING, COLLECT, DECISION, MADE_BESIDE, SAFETY, SCREEN, UPDATE
 
 JOURNAL, FACTS, SUMMARY, HANDOFF = "journal.jsonl", "run.json", "summary.json", "handoff"
 # What no result is made of, and what may differ between a run that was killed and one that was not.
-OPERATIONAL = ("attempts.jsonl", "prefect.json", "report.html")
+OPERATIONAL = ("attempts.jsonl", CLOSING, "prefect.json", "report.html")
 Covered = dict[str, tuple[str, str]]
 
 

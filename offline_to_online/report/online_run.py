@@ -47,9 +47,11 @@ class RunRecord:
     @property
     def state(self) -> str:
         """``halted``, ``finished`` or ``not finished``."""
+        if self.summary:
+            return "halted" if self.summary["halted"] else "finished"
         if any(not phases.get(SAFETY, {"passed": True})["passed"] for phases in self.rounds.values()):
             return "halted"
-        return "finished" if self.summary else "not finished"
+        return "not finished"
 
     @property
     def round_ends(self) -> list[int]:

@@ -92,7 +92,7 @@ def _online(run: RunRecord, folder: Path) -> list[str]:
     if judged:
         lines += columns([("", "episodes", "success", "95 % interval", "score", "outside support"), *judged])
     summary = run.summary
-    if "difference" in summary:
+    if summary.get("difference") is not None:
         lines.append(
             f"  champion minus baseline {summary['difference']:+.2f} {interval(summary['difference_interval'])}, paired"
         )
@@ -102,7 +102,7 @@ def _online(run: RunRecord, folder: Path) -> list[str]:
     )
     lines += _drift(run)
     if summary.get("halted"):
-        lines.append(f"  halted by the safety gate: {summary['halt_reason']}")
+        lines.append(f"  halted, and moved nothing from then on: {summary['halt_reason']}")
     version, model = summary.get("champion_version"), run.facts["config"]["registered_model"]
     return [*lines, f"  registered: {model} version {version}, alias champion" if version else "  registered: nothing"]
 

@@ -27,6 +27,7 @@ from offline_to_online.online.gates import no_regression
 from offline_to_online.online.gating import rules
 from offline_to_online.online.run import CERTIFY, DECISION, UPDATE, OnlineRun
 from offline_to_online.online.update import update
+from offline_to_online.robots import Dynamics
 from tests.online.small_handoff import AUDIT, GENEROUS, STRICT, small_config
 from tests.online.small_run import play_round
 
@@ -187,6 +188,20 @@ def test_another_policy_is_no_retest(rejected: Path, tmp_path: Path) -> None:
     made = run.round_folder(2) / "update.json"
     write_json(made, read_json(made) | {"policy_sha256": "0" * 64})
     assert rejected_before(run, 2) == 0
+
+
+def test_a_candidate_that_breaks_a_budget_is_rejected_after_the_batch(handoff: Path, tmp_path: Path) -> None:
+    """Whatever it won so far, no further batch is played; its share of the error is spent, and the budget is named."""
+    budget = {"interventions": {"limit": 0}, "constraint_cost": {"per_episode": 0.0, "total": 0.0}}
+    acceptance = {"no_regression": {"margin": 0.9, "alpha": 1e-6, "max_pairs": 12, "batch": 2}, **budget}
+    gates = GatesConfig(safety=GENEROUS, acceptance=acceptance, audit=AUDIT)
+    dynamics = Dynamics(action_gain=3.0)
+    folder = begin(tmp_path, "a", handoff, small_config(gates=gates, dynamics=dynamics), seed=1, jobs=1).folder
+    play_round(folder, 1)
+    said = OnlineRun(folder).result(1, CERTIFY) or {}
+    assert (said["accepted"], said["pairs"], said["error_spent"]) == (False, 2, said["error_level"])
+    assert any(f"{name}: " in said["reason"] for name in budget)
+    assert not any(name in said["reason"] for name in ("no_regression: block", "is spent"))
 
 
 def held(champion: Sequence[RolloutEvidence], baseline: Sequence[RolloutEvidence], **config: Any) -> Verdict:

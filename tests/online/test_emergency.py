@@ -128,6 +128,32 @@ def test_a_stop_before_the_first_step_keeps_no_episode(
     assert [row["emergency_stop"] for row in found["evidence"]] == [False, False]
 
 
+def test_a_stop_between_two_motions_is_on_record(handoff: Path, tmp_path: Path) -> None:
+    """Somebody stops it while it learns: the next motion does not begin, which is journaled once."""
+    run = begun(tmp_path, handoff)
+    leave(stop_file(run), "Ada: not now")
+    for expected in ("emergency stop: Ada: not now .*after 0 control steps", "an emergency stop stands: Ada: not now"):
+        with pytest.raises(EmergencyStopError, match=expected):
+            collect(OnlineRun(run.folder), 1)
+    stop = {"round": 1, "phase": "collect", "index": 0, "steps": 0, "reason": "Ada: not now"}
+    assert stops_of(run) == [stop]
+    assert (run.folder / "episodes").exists() is False
+
+
+def test_a_signal_stops_a_certification_even_where_no_file_can_be_left(
+    handoff: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk, say: what plays in this process is told by the signal itself."""
+    run = begun(tmp_path, handoff)
+    tasks = acceptance_block(run.panel, 0)[:2]
+    with monkeypatch.context() as patch:
+        patch.setattr(emergency, "leave", lambda *_: None)
+        robots = hold(patch, happens=at(STOPPED_AT - 1, lambda: os.kill(os.getpid(), signal.SIGUSR1)))
+        with pytest.raises(EmergencyStopError, match="signal SIGUSR1"):
+            Trial(run, run.round_folder(1) / "certify", {CHAMPION: run.baseline}, tasks, title="t").play(2)
+    assert [(robot.steps, robot.stops) for robot in robots] == [(STOPPED_AT, 1)]
+
+
 def test_what_is_stopped_while_it_is_played_again_later_is_recorded_by_its_task(
     handoff: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

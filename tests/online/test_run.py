@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,15 @@ from offline_to_online.errors import HandoffError, ParameterError, RunError
 from offline_to_online.evaluation.panel import acceptance_block
 from offline_to_online.evaluation.rollout import read_rollout
 from offline_to_online.learning.switch import Switch
+from offline_to_online.online import finish as finishing
 from offline_to_online.online.beginning import begin, choose_name, is_over, robot_of, run_names
-from offline_to_online.online.collect import collect, safety_gate
+from offline_to_online.online.collect import collect, judged, safety_gate
 from offline_to_online.online.config import GatesConfig, OnlineConfig
 from offline_to_online.online.decide import open_registry
+from offline_to_online.online.finish import all_collected, close, finish
 from offline_to_online.online.journal import Journal, Record
-from offline_to_online.online.run import CERTIFY, DECISION, UPDATE, OnlineRun
+from offline_to_online.online.run import CERTIFY, DECISION, SAFETY, UPDATE, OnlineRun
+from offline_to_online.report.online_page import write_online_report
 from tests.online.small_handoff import AUDIT, GENEROUS, LENIENT, ROBOT, STRICT, small_config
 from tests.online.small_run import play_round, play_to_the_end
 
@@ -141,6 +145,51 @@ def test_an_unsafe_run_halts_at_once_and_keeps_its_champion(handoff: Path, tmp_p
     assert summary["unchanged_baseline"]
     assert (summary["accepted"], summary["champion_version"]) == (0, "")
     assert not (folder / "rounds" / "001" / "candidate").exists()
+
+
+def test_a_halted_run_moves_nothing_from_then_on(handoff: Path, tmp_path: Path) -> None:
+    """Halted with a champion of its own: no audit, no final evaluation; what they would say is null."""
+    folder = begin(tmp_path, "a", handoff, small_config(), seed=1, jobs=1).folder
+    play_round(folder, 1)
+    collect(OnlineRun(folder), 2)
+    said = judged(OnlineRun(folder), 2) | {"passed": False, "reason": "too far"}
+    OnlineRun(folder).phase(2, SAFETY, lambda: said)
+    tried = (folder / "attempts.jsonl").read_bytes()
+    summary = finish(OnlineRun(folder))
+    assert (folder / "attempts.jsonl").read_bytes() == tried
+    assert not (folder / "final").exists()
+    assert (summary["halted"], summary["halt_reason"], summary["champion_version"]) == (True, "too far", "1")
+    assert summary["executed_episodes"] == summary["episodes"] + summary["certification_episodes"]
+    assert {
+        summary[name] for name in ("champion_success", "difference", "difference_interval", "score_difference")
+    } == {None}
+    assert "was not moved" in write_online_report(folder).read_text(encoding="utf-8")
+
+
+def test_a_round_that_is_never_finished_counts(handoff: Path, tmp_path: Path) -> None:
+    """Stopped while it collects, and nobody lets it go on: what was executed stands in the summary all the same."""
+    folder = begin(tmp_path, "a", handoff, small_config(), seed=1, jobs=1).folder
+    collect(OnlineRun(folder), 1)
+    evidence = OnlineRun(folder).evidence()
+    (folder / "rounds/001/collect.json").unlink()
+    assert OnlineRun(folder).evidence() == []
+    again = all_collected(OnlineRun(folder))
+    assert [replace(e, support_drift_k=None) for e in evidence] == again
+
+
+def test_a_run_killed_between_its_end_and_mlflow_is_ended_by_the_next_start(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not over before MLflow keeps the head of its last record; then it is, and nothing else has changed."""
+    folder = Path(shutil.copytree(finished.parent, tmp_path / "online")) / finished.name
+    (folder / "closing").touch()
+    assert (is_over(folder.parent, folder.name), choose_name(folder.parent)) == (False, folder.name)
+    journal, kept = (folder / "journal.jsonl").read_bytes(), list[str]()
+    monkeypatch.setattr(finishing, "keep_head", lambda run: kept.append(run.journal.head))
+    close(OnlineRun(folder))
+    assert (folder / "journal.jsonl").read_bytes() == journal
+    assert kept == [OnlineRun(folder).journal.head]
+    assert is_over(folder.parent, folder.name)
 
 
 @pytest.mark.parametrize("on_reject", ["champion", "continue"])
