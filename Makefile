@@ -34,7 +34,7 @@ ui: install ## the Prefect UI and the MLflow UI, on loopback, over what the demo
 	python -m flows.ui
 
 test: install ## all tests
-	python -m pytest
+	python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 check: install ## ruff, mypy, import arrows, docs
 	ruff check .

@@ -143,11 +143,11 @@ def certify_many(config: Any, shares: Array, differences: Mapping[str, Array]) -
 
 
 def fixed_size(kind: Kind, margin: float) -> int:
-    """Pairs that a paired test of a fixed size plans for a gain of 10 points at this discordance."""
+    """Pairs that a paired test of a fixed size plans for a gain of 10 points at this discordance, of at most 400."""
     gain = margin + GAIN
     z = stats.norm.ppf(1 - ALPHA / CANDIDATES) + stats.norm.ppf(POWER)
     square = kind.discordance * (0.5 if kind.bounded else 1.0) - (0.0 if kind.bounded else GAIN**2)
-    return max(30, math.ceil(float(z) ** 2 * max(square, 0.01) / gain**2))
+    return min(PAIRS, max(30, math.ceil(float(z) ** 2 * max(square, 0.01) / gain**2)))
 
 
 def fixed_accepts(kind: Kind, differences: Array, margin: float, size: int) -> Array:
@@ -156,7 +156,7 @@ def fixed_accepts(kind: Kind, differences: Array, margin: float, size: int) -> A
     Successes by the score test of paired proportions, which with no margin is McNemar's (Tango, Statistics in Medicine
     17, 1998); scores by the paired t-test.
     """
-    values = differences[:, : min(size, PAIRS)]
+    values = differences[:, :size]
     pairs = values.shape[1]
     if kind.bounded:
         error = values.std(axis=1, ddof=1) / math.sqrt(pairs)

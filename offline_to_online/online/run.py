@@ -141,6 +141,9 @@ class OnlineRun:
     def results(self, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
         """(round, result) of every round in which the phase is done, in order."""
         for number in range(1, self.config.rounds + 1):
+            # Rounds follow each other: after one that nothing was made in there is none.
+            if not self.round_folder(number).is_dir():
+                return
             result = self.result(number, name)
             if result is not None:
                 yield number, result
