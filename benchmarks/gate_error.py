@@ -9,7 +9,8 @@ champion is the baseline, so that one bet alone stands between them and a wrong 
 candidates hand their levels on to bad ones; then what a good candidate needs. Beside it, on the same pairs: a paired
 test of a fixed size (planned for a gain of 10 points with power 0.95, Bonferroni over the 20 candidates), and the gate
 that asks whether the mean of 100 pairs is higher. The simulation is vectorised over runs; a sample of each line goes
-through ``rules()``, ``wants_pairs`` and ``check``, episode by episode, and must come out the same.
+through ``rules()``, ``wants_pairs`` and ``check``, episode by episode, and must come out the same. Last, what the
+bound in a verdict's words comes to after so many pairs, for a candidate that is equal to the champion.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from scipy import stats
 
 from benchmarks.results_file import claim, commit, save
 from offline_to_online.dataset.spec import Array
-from offline_to_online.evaluation.statistics import fallback_share
+from offline_to_online.evaluation.statistics import fallback_share, least_certain
 from offline_to_online.online.certify import alpha_share
 from offline_to_online.online.evidence import Evidence, RolloutEvidence
 from offline_to_online.online.gates import no_regression
@@ -39,6 +40,7 @@ GAIN, GAIN_DISCORDANCE = 0.1, 0.2
 POWER = 0.95
 # The share of tasks that a candidate finishes; beside a given discordance it decides how two others go together.
 RATE = 0.6
+BOUND_PAIRS, BOUND_LEVELS, BOUND_RUNS, BOUND_SEED = (20, 50, 100, 200, 400), (0.05, 0.01), 150, 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,6 +278,27 @@ def show(rows: Sequence[Mapping[str, Any]], tell: Callable[[str], None] = print)
         tell(f"{100 * row['margin']:6g}  {row['line']:52} {shares} {pairs}")
 
 
+def bounds(discordance: float, runs: int) -> dict[str, Any]:
+    """The largest loss to the champion that is not ruled out after so many pairs, in points: medians over the runs."""
+    drawn = Kind(mean=0.0, discordance=discordance).draw(np.random.default_rng(BOUND_SEED), runs)["champion"]
+    said = {
+        f"{100 * (1 - alpha):g} %": [
+            -100 * float(np.median([least_certain(run[:pairs], alpha) for run in drawn])) for pairs in BOUND_PAIRS
+        ]
+        for alpha in BOUND_LEVELS
+    }
+    return {"part": "bound", "discordance": discordance, "runs": runs, "pairs": list(BOUND_PAIRS), "points": said}
+
+
+def show_bounds(rows: Sequence[Mapping[str, Any]], tell: Callable[[str], None] = print) -> None:
+    """The table, as docs/gate.md has it."""
+    tell(f"bound on the loss, in points, level {' / '.join(rows[0]['points'])}, median of {rows[0]['runs']}")
+    tell(f"| differ | {BOUND_PAIRS[0]} pairs | {' | '.join(map(str, BOUND_PAIRS[1:]))} |")
+    for row in rows:
+        cells = (" / ".join(f"{points:.1f}" for points in cell) for cell in zip(*row["points"].values(), strict=True))
+        tell(f"| {row['discordance']:.0%} | {' | '.join(cells)} |")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Simulate, print the table, write benchmarks/results/gate_error.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -283,11 +306,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     quick, at = parser.parse_args(arguments).quick, commit()
     rows = [measure(line, QUICK_RUNS if quick else RUNS, seed) for seed, line in enumerate(lines())]
     show(rows)
+    bound = [bounds(discordance, 5 if quick else BOUND_RUNS) for discordance in (0.0, *DISCORDANCES)]
+    show_bounds(bound)
     made = claims(rows)
     for one in made:
         if not one["holds"]:
             print(f"MISSED {one['claim']}: {one['measured']} against {one['limit']}")
-    print(save(NAME + ("_quick" if quick else ""), seeds=list(range(len(rows))), rows=rows, claims=made, at=at))
+    print(
+        save(
+            NAME + ("_quick" if quick else ""),
+            seeds=[*range(len(rows)), BOUND_SEED],
+            rows=[*rows, *bound],
+            claims=made,
+            at=at,
+        )
+    )
 
 
 if __name__ == "__main__":

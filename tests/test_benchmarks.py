@@ -465,7 +465,8 @@ def test_the_quick_gate_error_simulates_the_shipped_rule(
     assert all(row["same_as_shipped"] for row in left["rows"])
     assert len(left["claims"]) == 20 + 1
     assert "good and bad in turn" in capsys.readouterr().out
-    assert gate_error.measure(gate_error.lines()[-1], 3, 19) == left["rows"][-1]
+    said = [row for row in left["rows"] if row["part"] != "bound"]
+    assert gate_error.measure(gate_error.lines()[-1], 3, 19) == said[-1]
 
 
 def test_simulated_candidates_are_worse_by_exactly_the_margin() -> None:

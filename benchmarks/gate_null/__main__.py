@@ -6,7 +6,7 @@
 Plays pools of real episodes on Fetch under the guard: the handed-off policy exploring as the online run lets it, on the
 robot of the online run and on the one that was logged; uniformly random actions; and the same tasks with more and more
 noise. Runs are then drawn from the pools, and put through the rules of params.yaml as collection and certification do.
-How limits were set from such pools is told in docs/safety.md.
+How limits were set from such pools, of another seed, is told in docs/safety.md.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import argparse
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ from offline_to_online.online.gating import Rule, rules
 from offline_to_online.params import Params, load_params
 
 NAME = "gate_null"
+# Log, split, policy and pools all come from it; the limits of params.yaml were set by those of seed 7.
+SEED = 11
 NOISE = (1.0, 1.25, 1.5, 2.0, 3.0)
 QUICK = Size(
     operators={"expert": 20, "recovery": 30, "biased": 50},
@@ -105,7 +108,9 @@ def acceptance_row(gate: Sequence[Rule], played: Pools, runs: int, seed: int) ->
 def measured(params: Params, size: Size, runs: int, episodes: int) -> list[dict[str, Any]]:
     """One row for each kind of run."""
     played, gates = pools(params, size, params.seed), params.online.gates
-    safety, acceptance = rules(gates.safety), rules(gates.acceptance)
+    safety = rules(gates.safety)
+    # The comparison alone: no budget helps it.
+    acceptance = [rule for rule in rules(gates.acceptance) if rule.compares]
     sound = {
         "unchanged baseline, tuned robot": played.exploring,
         "unchanged baseline, logged robot": played.unchanged,
@@ -149,7 +154,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a small handoff, 20 runs of 30 episodes")
     quick = parser.parse_args(arguments).quick
-    params, at, started = load_params(), commit(), time.monotonic()
+    params, at, started = replace(load_params(), seed=SEED), commit(), time.monotonic()
     rows = measured(params, QUICK, 20, 30) if quick else measured(params, full(params), 200, 150)
     claims = report(rows)
     print(f"{time.monotonic() - started:.0f} s")
