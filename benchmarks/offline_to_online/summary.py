@@ -145,9 +145,10 @@ def _smallest_dip(results: Results, setting: str, there: Sequence[str]) -> dict[
     dips = {method: results.dips(setting, method) for method in fall}
     means = {method: float(found.mean()) for method, found in dips.items() if len(found)}
     others = min((mean for method, mean in means.items() if method != OURS), default=1.0)
-    holds = OURS in means and means[OURS] <= others
     text = f"{setting}: mean dip of Support Guard's runs that end above pi_0, against the smallest of the others'"
-    return claim(text, round(means.get(OURS, float("nan")), 4), round(others, 4), holds)
+    if OURS not in means:
+        return claim(f"{text}: none of Support Guard's ends above", None, round(others, 4), False)
+    return claim(text, round(means[OURS], 4), round(others, 4), means[OURS] <= others)
 
 
 def table(found: Sequence[Mapping[str, Any]]) -> list[str]:
