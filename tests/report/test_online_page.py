@@ -113,7 +113,7 @@ def test_a_halted_run_says_why(online, parse):
     run = read_run(folder)
     assert (run.state, round_rows(run)[-1]["outcome"]) == ("halted", "halted")
     text = " ".join(parse(write_online_report(folder)).text)
-    assert "Halted by the safety gate." in text
+    assert "Halted. A person must decide." in text
     assert "support_drift: too far" in text
 
 
