@@ -29,7 +29,7 @@ import numpy as np
 from benchmarks.gate_error import certify_many
 from benchmarks.results_file import claim, commit, save
 from offline_to_online.dataset.spec import Array
-from offline_to_online.errors import DataError
+from offline_to_online.errors import DataError, one_line
 from offline_to_online.online.config import ACCEPTANCE
 from offline_to_online.online.gates import no_regression
 from offline_to_online.online.gating import rules
@@ -196,6 +196,7 @@ def show(rows: Sequence[Mapping[str, Any]]) -> None:
         print(said + (f" {one['accepted']:9.1f} {one['pairs']:6.0f}" if "pairs" in one else ""))
 
 
+@one_line
 def main(arguments: Sequence[str] | None = None) -> None:
     """Replay, print the table, write benchmarks/results/gate_replay.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

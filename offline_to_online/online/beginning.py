@@ -17,7 +17,16 @@ from offline_to_online.learning.training import require_device
 from offline_to_online.online.attempts import sweep
 from offline_to_online.online.config import OnlineConfig
 from offline_to_online.online.recorded import settle, settled_files
-from offline_to_online.online.run import CLOSING, EVALUATED_CONDITIONS, OVER, OnlineRun
+from offline_to_online.online.run import (
+    CLOSING,
+    DECISION,
+    EVALUATED_CONDITIONS,
+    OVER,
+    REJECTED,
+    UPDATE,
+    OnlineRun,
+    was_rejected,
+)
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -164,7 +173,19 @@ def _facts(root: Path, name: str, handoff: Path, config: OnlineConfig, *, seed: 
         "first_block": first,
         "acceptance_sha256": [block.sha256 for block in panel.acceptance[first : first + config.rounds]],
         "git_commit": git_commit(),
+        REJECTED: _rejected(root),
     }
+
+
+def _rejected(root: Path) -> dict[str, str]:
+    """Policies that runs in this folder have rejected, by hash, and the first that did: no new run tries them again."""
+    found: dict[str, str] = {}
+    for name in run_names(root):
+        for path in sorted((root / name / "rounds").glob(f"*/{DECISION}.json")):
+            made = path.with_name(f"{UPDATE}.json")
+            if was_rejected(read_json(path)) and made.is_file():
+                found.setdefault(str(read_json(made)["policy_sha256"]), f"run {name}, round {int(path.parent.name)}")
+    return found
 
 
 def _first_block(root: Path, panel: Panel, rounds: int) -> int:

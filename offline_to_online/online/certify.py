@@ -19,7 +19,7 @@ from offline_to_online.learning.policy import Policy
 from offline_to_online.online.evidence import Evidence, RolloutEvidence, Verdict
 from offline_to_online.online.forgetting import FILE, forgetting_of
 from offline_to_online.online.gating import Rule, broken, judge
-from offline_to_online.online.run import AUDIT, CERTIFY, DECISION, UPDATE, OnlineRun
+from offline_to_online.online.run import AUDIT, CERTIFY, DECISION, REJECTED, UPDATE, OnlineRun, was_rejected
 from offline_to_online.online.trial import BASELINE, CANDIDATE, CHAMPION, Trial
 from offline_to_online.support.audit import audit
 
@@ -50,7 +50,8 @@ def audit_policy(run: OnlineRun, policy: Path, name: str, folder: Path, number: 
 def certify(run: OnlineRun, number: int) -> dict[str, Any]:
     """Play batches of paired tasks until the rules want no more, a budget rule is broken, or nothing is left to play.
 
-    A policy that was rejected before in this run is not played again: that would be another try at the same error.
+    A policy that was rejected before, in this run or in one beside it that had begun earlier, is not played again: that
+    would be another try at the same error.
 
     Returns:
         ``candidate_number``, ``block`` and its hash, ``pairs``, ``executed`` episodes, ``accepted``, ``reason``,
@@ -73,14 +74,13 @@ def alpha_share(certified: Iterable[tuple[int, Mapping[str, Any]]], number: int,
     return fallback_share(number - max(spent, default=0), rounds)
 
 
-def rejected_before(run: OnlineRun, number: int) -> int:
-    """The round in which the candidate of this one, byte for byte, was rejected already; 0: in none."""
-    policy = (run.result(number, UPDATE) or {}).get("policy_sha256")
+def rejected_before(run: OnlineRun, number: int) -> str:
+    """Where a round's candidate, byte for byte, was rejected already: in an earlier round, or an earlier run; or ""."""
+    policy = str((run.result(number, UPDATE) or {}).get("policy_sha256"))
     for k, decision in run.results(DECISION):
-        rejected = decision["candidate"] and not decision["accepted"] and not decision.get("vetoed", False)
-        if k < number and rejected and (run.result(k, UPDATE) or {}).get("policy_sha256") == policy:
-            return k
-    return 0
+        if k < number and was_rejected(decision) and (run.result(k, UPDATE) or {}).get("policy_sha256") == policy:
+            return f"round {k}"
+    return str(run.facts.get(REJECTED, {}).get(policy, ""))
 
 
 def evidence_for(sides: Mapping[str, Sequence[RolloutEvidence]], *, candidate_number: int, share: float) -> Evidence:
@@ -117,7 +117,7 @@ def certification(run: OnlineRun, number: int) -> dict[str, Any]:
         "pairs": trial.pairs,
         "executed": trial.executed,
         "accepted": accepted,
-        "reason": f"rejected in round {again} already, byte for byte: not certified again"
+        "reason": f"rejected in {again} already, byte for byte: not certified again"
         if again
         else _reason(gate, verdicts, cut_short),
         "verdicts": [v.to_json() for v in verdicts],

@@ -45,6 +45,8 @@ OVER = "over"
 # Lies in a run's folder while it is closed: of one that is over, MLflow may not have been told yet.
 CLOSING = "closing"
 EVALUATED_CONDITIONS = 3
+# In run.json: policies that runs beside this one had rejected when it began, by hash, and where.
+REJECTED = "rejected"
 
 
 class OnlineRun:
@@ -277,6 +279,11 @@ class OnlineRun:
     def standing(self, before: int | None = None) -> Standing:
         """Champion and learner after all decided rounds, or after those before one, as people rolled them back."""
         return standing_of(self, before)
+
+
+def was_rejected(decision: Mapping[str, Any]) -> bool:
+    """Whether a candidate was compared and not accepted; one that the screen kept off the robot was not compared."""
+    return bool(decision["candidate"] and not decision["accepted"] and not decision.get("vetoed", False))
 
 
 def facts_of(folder: Path) -> tuple[dict[str, Any], OnlineConfig]:

@@ -180,14 +180,23 @@ def test_a_rejected_policy_is_not_certified_again(rejected: Path) -> None:
 def test_another_policy_is_no_retest(rejected: Path, tmp_path: Path) -> None:
     """A candidate that differs in a byte, and one that only the screen kept off the robot, may be certified."""
     run = OnlineRun(Path(shutil.copytree(rejected, tmp_path / "a")))
-    assert rejected_before(run, 2) == 1
+    assert rejected_before(run, 2) == "round 1"
     decision = run.round_folder(1) / "decision.json"
     write_json(decision, read_json(decision) | {"vetoed": True})
-    assert rejected_before(run, 2) == 0
+    assert rejected_before(run, 2) == ""
     write_json(decision, read_json(decision) | {"vetoed": False})
     made = run.round_folder(2) / "update.json"
     write_json(made, read_json(made) | {"policy_sha256": "0" * 64})
-    assert rejected_before(run, 2) == 0
+    assert rejected_before(run, 2) == ""
+
+
+def test_another_run_is_no_retest_either(rejected: Path, handoff: Path) -> None:
+    """A run that begins beside one that rejected a policy knows it; the same seed would make it again."""
+    run = begin(rejected.parent, "b", handoff, small_config(rounds=1), seed=1, jobs=1)
+    policy = (OnlineRun(rejected).result(1, UPDATE) or {})["policy_sha256"]
+    assert run.facts["rejected"] == {policy: "run a, round 1"}
+    run.phase(1, UPDATE, lambda: {"policy_sha256": policy})
+    assert rejected_before(run, 1) == "run a, round 1"
 
 
 def test_a_candidate_that_breaks_a_budget_is_rejected_after_the_batch(handoff: Path, tmp_path: Path) -> None:
