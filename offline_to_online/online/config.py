@@ -15,8 +15,8 @@ from offline_to_online.online.gating import rules
 from offline_to_online.robots import Dynamics
 
 SAFETY: dict[str, dict[str, Any]] = {
-    "interventions": {"limit": 33, "window": 10, "run_limit": 150},
-    "support_drift": {"limit": 0.4, "window": 10, "statistic": "mean"},
+    "interventions": {"limit": 100, "window": 10, "run_limit": 600},
+    "support_drift": {"limit": 0.4, "window": 10, "statistic": "mean", "burst": 0.78, "burst_window": 2},
     "constraint_cost": {"per_episode": 25.0, "total": 100.0, "window": 10, "run_total": 300.0},
 }
 ACCEPTANCE: dict[str, dict[str, Any]] = {

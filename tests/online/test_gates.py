@@ -120,6 +120,21 @@ def test_an_unfilled_window_of_drift_is_unspent() -> None:
     assert not verdict("support_drift", once, window=5, statistic="worst").passed
 
 
+def test_a_burst_of_drift_stops_at_once_whatever_the_long_window_lets_pass() -> None:
+    """Two episodes far off the data are stopped by the short window; one such episode, or two half so bad, are not."""
+    limits = {"limit": 0.4, "window": 10, "burst": 0.78}
+    calm = (rollout(drift=0.1),) * 5
+    for last, passed in ((0.9,), True), ((0.9, 0.9), False), ((0.9, 0.5), True), ((0.9, 0.9, 0.1), True):
+        seen = Evidence(rollouts=(*calm, *(rollout(drift=drift) for drift in last)))
+        for name in ("support_drift", "support_drift_k"):
+            said = verdict(name, seen, **limits)
+            assert said.passed == passed
+            assert ("over the last 2 rollouts" in said.reason) or passed
+    for window in (0, 11):
+        with pytest.raises(ParameterError, match="burst_window"):
+            rules({"support_drift": {"limit": 0.4, "window": 10, "burst": 0.8, "burst_window": window}})
+
+
 def test_cost_names_the_budget_that_is_broken() -> None:
     """Either budget of the constraint cost stops, and the reason says which."""
     spike = verdict("constraint_cost", Evidence(rollouts=(rollout(cost=6.0),)))

@@ -23,5 +23,4 @@ class Config(DriftConfig):
 
 def check(evidence: Evidence, config: Config) -> Verdict:
     """Whether the drift from D_0 lies within its budgets."""
-    window, run = (against_d_0(evidence.totals(size)) for size in (config.window, 0))
-    return within(config, window=window, run=run, data="D_0")
+    return within(config, evidence, against_d_0, data="D_0")

@@ -37,4 +37,4 @@ def check(evidence: Evidence, config: Config) -> Verdict:
             limit="it is measured while the champion collects",
             remedy="name this rule under online.gates.safety, and only there",
         )
-    return within(config, window=against_d_k(seen), run=against_d_k(evidence.totals()), data="D_k")
+    return within(config, evidence, against_d_k, data="D_k")
