@@ -31,7 +31,7 @@ from offline_to_online.online.certify import audit_candidate, certify
 from offline_to_online.online.collect import collect, safety_gate
 from offline_to_online.online.decide import accept_or_reject, begin_fresh, log_round, open_registry
 from offline_to_online.online.emergency import FILE, demand_no_stop, listening
-from offline_to_online.online.finish import close, finish
+from offline_to_online.online.finish import SUMMARY, close, finish
 from offline_to_online.online.fresh import FreshProcess
 from offline_to_online.online.robot_lock import demand_free, robot_held
 from offline_to_online.online.run import OnlineRun
@@ -138,7 +138,6 @@ def rounds(folder: Path) -> dict[str, Any]:
         log_round(OnlineRun(folder), number)
         show_verdicts(OnlineRun(folder), number)
         shown.advance(number)
-    demand_no_stop(STOP)
     summary = finish_task(folder)
     shown.done()
     return summary
@@ -146,8 +145,14 @@ def rounds(folder: Path) -> dict[str, Any]:
 
 def next_round(folder: Path) -> int | None:
     """The round to begin or go on with; a run that is held up asks a person first."""
+    if OnlineRun(folder).over:
+        return None
     ask(folder)
-    return OnlineRun(folder).next_round()
+    number = OnlineRun(folder).next_round()
+    if number is not None:
+        # Of a run that had been about to end, and that a person let go on.
+        (folder / SUMMARY).unlink(missing_ok=True)
+    return number
 
 
 def play_round(folder: Path, number: int) -> None:

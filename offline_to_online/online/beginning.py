@@ -18,6 +18,7 @@ from offline_to_online.online.attempts import sweep
 from offline_to_online.online.config import OnlineConfig
 from offline_to_online.online.recorded import settle, settled_files
 from offline_to_online.online.run import (
+    CERTIFY,
     CLOSING,
     DECISION,
     EVALUATED_CONDITIONS,
@@ -181,10 +182,11 @@ def _rejected(root: Path) -> dict[str, str]:
     """Policies that runs in this folder have rejected, by hash, and the first that did: no new run tries them again."""
     found: dict[str, str] = {}
     for name in run_names(root):
-        for path in sorted((root / name / "rounds").glob(f"*/{DECISION}.json")):
-            made = path.with_name(f"{UPDATE}.json")
-            if was_rejected(read_json(path)) and made.is_file():
+        for path in sorted((root / name / "rounds").glob(f"*/{CERTIFY}.json")):
+            made, decision = path.with_name(f"{UPDATE}.json"), path.with_name(f"{DECISION}.json")
+            if was_rejected(read_json(path), read_json(decision) if decision.is_file() else None):
                 found.setdefault(str(read_json(made)["policy_sha256"]), f"run {name}, round {int(path.parent.name)}")
+        found = read_json(root / name / "run.json").get(REJECTED, {}) | found
     return found
 
 

@@ -77,8 +77,9 @@ def alpha_share(certified: Iterable[tuple[int, Mapping[str, Any]]], number: int,
 def rejected_before(run: OnlineRun, number: int) -> str:
     """Where a round's candidate, byte for byte, was rejected already: in an earlier round, or an earlier run; or ""."""
     policy = str((run.result(number, UPDATE) or {}).get("policy_sha256"))
-    for k, decision in run.results(DECISION):
-        if k < number and was_rejected(decision) and (run.result(k, UPDATE) or {}).get("policy_sha256") == policy:
+    for k, certified in run.results(CERTIFY):
+        same = k < number and (run.result(k, UPDATE) or {}).get("policy_sha256") == policy
+        if same and was_rejected(certified, run.result(k, DECISION)):
             return f"round {k}"
     return str(run.facts.get(REJECTED, {}).get(policy, ""))
 

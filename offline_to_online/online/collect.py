@@ -74,8 +74,16 @@ def judged(run: OnlineRun, number: int) -> dict[str, Any]:
     }
 
 
+def settle_episode(run: OnlineRun, number: int) -> None:
+    """Put an episode on record that a killed process had written, and not recorded."""
+    index = len(run.journal.of("episode"))
+    if (path := run.episode_path(index)).exists():
+        run.journal.once("episode", {"index": index}, {"round": number, "sha256": settled_sha256(path)})
+
+
 def _collect(run: OnlineRun, number: int) -> dict[str, Any]:
     champion = _Champion(run, number)
+    settle_episode(run, number)
     emergency.demand_none_came(run, number, COLLECT, len(run.journal.of("episode")))
     try:
         with progress(f"round {number}: collecting") as tell, emergency.listening(emergency.stop_file(run)) as asks:
@@ -132,9 +140,9 @@ class _Champion:
             with motion(self._run, f"collect episode {index}"):
                 self._play_into(path, index, asks)
         rollout = read_rollout(path)
-        stopped = self._stopped(rollout, index)
+        # What was executed is on record before anybody is asked about a stop.
         self._run.journal.once("episode", {"index": index}, {"round": self._number, "sha256": settled_sha256(path)})
-        if stopped:
+        if stopped := self._stopped(rollout, index):
             raise stopped
         return rollout
 

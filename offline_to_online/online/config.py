@@ -21,9 +21,9 @@ SAFETY: dict[str, dict[str, Any]] = {
 }
 ACCEPTANCE: dict[str, dict[str, Any]] = {
     "no_regression": {"margin": 0.05, "alpha": 0.05, "max_pairs": 400, "batch": 25},
-    "interventions": {"limit": 250, "window": 50},
-    "support_drift": {"limit": 0.4, "window": 25},
-    "constraint_cost": {"per_episode": 25.0, "total": 100.0, "window": 50},
+    "interventions": {"limit": 100, "window": 10},
+    "support_drift": {"limit": 0.4, "window": 10, "statistic": "mean", "burst": 0.78, "burst_window": 2},
+    "constraint_cost": {"per_episode": 40.0, "total": 100.0, "window": 10},
 }
 WEB, STORES = ("http", "https"), ("sqlite", "postgresql", "mysql", "mssql")
 

@@ -89,11 +89,11 @@ def demand_none_came(run: OnlineRun, number: int, phase: str, index: int) -> Non
     Raises:
         EmergencyStopError: somebody did, or the stop that was journaled last still stands.
     """
-    question, last = run.open_question(), run.journal.records[-1]
-    if last.kind == KIND or (question is not None and question.subject == people.EMERGENCY_STOP):
+    reason, question, last = reason_in(stop_file(run)), run.open_question(), run.journal.records[-1]
+    known = last.kind == KIND and last.data["reason"] == reason
+    if known or (question is not None and question.subject == people.EMERGENCY_STOP):
         demand_no_stop(stop_file(run))
-    reason = reason_in(stop_file(run))
-    if reason:
+    elif reason:
         raise journaled(run, number, phase, index, 0, reason)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -28,6 +29,7 @@ from offline_to_online.progress import progress
 from offline_to_online.robots import Dynamics
 
 BASELINE, CHAMPION, FINAL = "baseline", "champion", "final"
+SUMMARY = "summary.json"
 # What the summary says of either side, by its name in ``metrics.json``; and of their paired difference, by metric.
 OF_A_SIDE = {
     "success": "success_rate",
@@ -50,18 +52,26 @@ def finish(run: OnlineRun) -> dict[str, Any]:
     The report block is played on the tuned robot, with its resets shifted, and on the robot as it was logged.
     A run that was halted moves nothing any more: neither block is played, and the summary has null for their figures.
     """
-    path, audited = run.folder / "summary.json", None
-    if run.halt() is None:
-        audited = audit_champion(run)
-        _evaluate(run)
-    if not path.exists():
-        write_json(path, summary_of(run, audited))
+    path = run.folder / SUMMARY
+    if not run.over:
+        _summarise(run, path)
     summary: dict[str, Any] = read_json(path)
     for number, _ in run.results(COLLECT):
         log_round(run, number)
     registry, run_id = open_registry(run)
     registry.finish(run_id, summary, [path, run.folder / "run.json"])
     return summary
+
+
+def _summarise(run: OnlineRun, path: Path) -> None:
+    """Play what is to be played at the end, and write down what came of the run, anew if it is not what it was."""
+    audited = None
+    if run.halt() is None:
+        audited = audit_champion(run)
+        _evaluate(run)
+    said = json.loads(json.dumps(summary_of(run, audited)))
+    if not path.exists() or read_json(path) != said:
+        write_json(path, said)
 
 
 def close(run: OnlineRun) -> None:
@@ -72,7 +82,7 @@ def close(run: OnlineRun) -> None:
     closing = run.folder / CLOSING
     closing.touch()
     files = settled_files(run.folder / FINAL, run.folder)
-    run.journal.once(OVER, {}, {"sha256": settled_sha256(run.folder / "summary.json"), "files": files})
+    run.journal.once(OVER, {}, {"sha256": settled_sha256(run.folder / SUMMARY), "files": files})
     keep_head(run)
     closing.unlink()
 

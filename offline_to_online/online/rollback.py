@@ -14,12 +14,14 @@ from typing import Any
 from offline_to_online.dataset.files import file_sha256, read_json
 from offline_to_online.errors import RunError
 from offline_to_online.online import people
+from offline_to_online.online.collect import settle_episode
 from offline_to_online.online.decide import keep_head, open_registry
+from offline_to_online.online.finish import FINAL, SUMMARY
 from offline_to_online.online.going_back import BASELINE, store_baseline
 from offline_to_online.online.recorded import settled_sha256
 from offline_to_online.online.registry import Registry
 from offline_to_online.online.robot_lock import robot_held
-from offline_to_online.online.run import CERTIFY, DECISION, OVER, PHASES, OnlineRun
+from offline_to_online.online.run import CERTIFY, CLOSING, DECISION, PHASES, OnlineRun
 
 FACTS = "run.json"
 
@@ -99,10 +101,11 @@ def _unknown(model: str, to: str, versions: Mapping[str, Mapping[str, Any]]) -> 
 
 def _demand_not_finishing(run: OnlineRun) -> None:
     """Refuse while a run is being evaluated at its end: its summary would mix two champions."""
-    if (run.folder / "final").exists() and not run.journal.of(OVER):
+    ending = any((run.folder / name).exists() for name in (FINAL, SUMMARY))
+    if (ending and not run.over) or (run.folder / CLOSING).exists():
         raise RunError(
             f"run {run.name!r} is evaluating its champion",
-            where=str(run.folder / "final"),
+            where=str(run.folder / FINAL),
             limit="its rounds are over, and it is not",
             remedy="let it end (python -m flows.finetune), then roll back",
         )
@@ -133,9 +136,7 @@ def _target(run: OnlineRun, version: str) -> _Target:
 def _settle(run: OnlineRun) -> None:
     """Put on record what a killed process had finished, so that it counts as what came before the rollback."""
     number = len(run.journal.of("phase", phase=DECISION)) + 1
-    index = len(run.journal.of("episode"))
-    if (episode := run.episode_path(index)).exists():
-        run.journal.once("episode", {"index": index}, {"round": number, "sha256": settled_sha256(episode)})
+    settle_episode(run, number)
     batches = sorted((run.round_folder(number) / CERTIFY).glob("*.json"))
     for path in batches:
         run.journal.once("batch", {"file": str(path.relative_to(run.folder))}, {"sha256": settled_sha256(path)})

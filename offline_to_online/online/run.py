@@ -264,6 +264,11 @@ class OnlineRun:
                 if said is not None and not said["passed"]:
                     yield people.Question(subject=people.SAFETY, round=number, reason=str(said["reason"]))
 
+    @property
+    def over(self) -> bool:
+        """Whether its end is on record: from then on nothing moves for it, and nobody is asked."""
+        return bool(self.journal.of(OVER))
+
     def next_round(self) -> int | None:
         """The round to begin or go on with, or None when rounds are over: all done, halted, or the budget spent.
 
@@ -271,7 +276,7 @@ class OnlineRun:
         A halted round goes on where a person let it.
         """
         number = len(self.journal.of("phase", phase=DECISION)) + 1
-        if self.halt() is not None or number > self.config.rounds:
+        if self.over or self.halt() is not None or number > self.config.rounds:
             return None
         begun = self.result(number, COLLECT) is not None
         return number if begun or self.allowance() > 0 else None
@@ -281,9 +286,11 @@ class OnlineRun:
         return standing_of(self, before)
 
 
-def was_rejected(decision: Mapping[str, Any]) -> bool:
-    """Whether a candidate was compared and not accepted; one that the screen kept off the robot was not compared."""
-    return bool(decision["candidate"] and not decision["accepted"] and not decision.get("vetoed", False))
+def was_rejected(certified: Mapping[str, Any] | None, decision: Mapping[str, Any] | None) -> bool:
+    """Whether a candidate was played and not accepted; one that no pair was played of was not tested."""
+    said = decision or {"accepted": True}
+    tested = certified is not None and certified["pairs"] > 0 and not said.get("vetoed", False)
+    return tested and not (certified is not None and certified["accepted"] and said["accepted"])
 
 
 def facts_of(folder: Path) -> tuple[dict[str, Any], OnlineConfig]:

@@ -19,7 +19,7 @@ from offline_to_online.online.certify import certification
 from offline_to_online.online.collect import gathered, judged
 from offline_to_online.online.decide import outcome
 from offline_to_online.online.finding import Finding, differences
-from offline_to_online.online.finish import summary_of
+from offline_to_online.online.finish import COMPARED, SUMMARY, summary_of
 from offline_to_online.online.journal import Record
 from offline_to_online.online.past import PastRun
 from offline_to_online.online.run import AUDIT, CERTIFY, COLLECT, DECISION, SAFETY, SCREEN, UPDATE
@@ -121,8 +121,11 @@ def _audit_block(run: PastRun, record: Record) -> Iterator[Finding]:
 
 def _summary(past: PastRun) -> Iterator[Finding]:
     audited = read_json(past.folder / "final/audit_block.json") if past.journal.of("audit_block") else None
-    again = summary_of(past, audited)
-    yield from differences(read_json(past.folder / "summary.json"), again, where="summary.json")
+    stored, again = read_json(past.folder / SUMMARY), summary_of(past, audited)
+    if stored["halted"] and stored["difference"] is not None:
+        # Runs of earlier versions were evaluated although they had been halted.
+        again |= {name: stored[name] for name in (*COMPARED, "executed_episodes")}
+    yield from differences(stored, {name: value for name, value in again.items() if name in stored}, where=SUMMARY)
 
 
 CHECKS: Mapping[str, Callable[[PastRun, int, Row, str], Iterator[Finding]]] = {

@@ -71,7 +71,7 @@ def test_it_stops_within_one_step_is_recorded_and_the_run_goes_on(
     assert (len(rollout.episode), rollout.episode.truncated, rollout.episode.success) == (STOPPED_AT, True, False)
     assert rollout.episode.operator == "champion"
     stop = {"round": 1, "phase": "collect", "index": 0, "steps": STOPPED_AT, "reason": reason}
-    assert [r.kind for r in run.journal.records[-2:]] == ["emergency_stop", "episode"]
+    assert [r.kind for r in run.journal.records[-2:]] == ["episode", "emergency_stop"]
     assert stops_of(run) == [stop]
     with pytest.raises(EmergencyStopError, match=rf"an emergency stop stands: {reason} .*STOP.*removes it"):
         collect(run, 1)
