@@ -213,7 +213,7 @@ def demand_raise(limits: Limits, raised: Limits) -> None:
 
 
 def _demand_higher(key: str, before: Any, after: Any, *, where: str) -> None:
-    if key == "window" or isinstance(before, bool) or not isinstance(before, int | float):
+    if key.endswith("window") or isinstance(before, bool) or not isinstance(before, int | float):
         raise ParameterError(
             f"{key} is no budget that is in force",
             where=where,
