@@ -140,6 +140,32 @@ def test_a_stop_between_two_motions_is_on_record(handoff: Path, tmp_path: Path) 
     assert (run.folder / "episodes").exists() is False
 
 
+def test_an_episode_that_a_kill_left_without_a_record_is_on_record_before_a_stop(
+    handoff: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a person answers then, it was executed, and counts."""
+
+    class KilledError(BaseException):
+        """As SIGKILL."""
+
+    once = Journal.once
+
+    def killed(journal: Journal, kind: str, *rest: object) -> None:
+        if kind == "episode":
+            raise KilledError
+        once(journal, kind, *rest)  # type: ignore[arg-type]
+
+    run = begun(tmp_path, handoff)
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "once", killed)
+        with pytest.raises(KilledError):
+            collect(run, 1)
+    leave(stop_file(run), "enough")
+    with pytest.raises(EmergencyStopError, match=r"emergency stop: enough .*collect 1, after 0 control steps"):
+        collect(OnlineRun(run.folder), 1)
+    assert [r.kind for r in OnlineRun(run.folder).journal.records] == ["begin", "episode", "emergency_stop"]
+
+
 def test_a_signal_stops_a_certification_even_where_no_file_can_be_left(
     handoff: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -188,6 +188,27 @@ def test_a_rejected_run_ends_as_a_halted_one(handoff: Path, tmp_path: Path) -> N
     assert is_over(tmp_path, "run-001")
 
 
+def test_a_run_that_is_over_is_never_let_go_on(handoff: Path, tmp_path: Path) -> None:
+    """Nor is its summary written anew, were it not closed yet and somebody answered after all."""
+    run = halted(tmp_path, handoff)
+    finish(run)
+    close(run)
+    summary = (run.folder / "summary.json").read_bytes()
+    run.decide(run.open_question() or HALT, said())
+    run = OnlineRun(run.folder)
+    assert (run.halt(), run.next_round()) == (None, None)
+    finish(run)
+    assert (run.folder / "summary.json").read_bytes() == summary
+
+
+def test_a_summary_that_was_overtaken_is_written_anew(handoff: Path, tmp_path: Path) -> None:
+    """Killed before its end was on record, then let go on by a person: the summary says what is so."""
+    run = halted(tmp_path, handoff)
+    assert finish(run)["halted"]
+    run.decide(run.open_question() or HALT, said())
+    assert not finish(OnlineRun(run.folder))["halted"]
+
+
 def test_a_raised_budget_is_in_force_from_then_on(handoff: Path, tmp_path: Path) -> None:
     """The rule's new limit holds in the next round; what was in force before the decision can still be asked for."""
     run = halted(tmp_path, handoff)

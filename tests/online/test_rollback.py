@@ -78,6 +78,10 @@ def test_what_cannot_be_gone_back_to_is_refused(folder: Path, registry: Registry
     with pytest.raises(PipelineError, match="version 1 is not the policy that was accepted"):
         go_back(folder, registry, "1")
     policy.write_bytes(content)
+    (folder / "summary.json").write_text("{}")
+    with pytest.raises(RunError, match="let it end"):
+        go_back(folder, registry, "1")
+    (folder / "summary.json").unlink()
     assert (rollbacks(folder), registry.champion()) == (before, champion)
 
 
