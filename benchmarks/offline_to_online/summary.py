@@ -174,7 +174,8 @@ def _at(curve: Sequence[Mapping[str, Any]], episodes: float) -> Mapping[str, Any
 
 
 def _cell(point: Mapping[str, Any]) -> str:
-    low, high = point["interval"]
+    # Success and score lie in [0, 1], which a t interval of a few seeds does not know.
+    low, high = np.clip(point["interval"], 0.0, 1.0)
     return f"{point['mean']:.2f} [{low:.2f}, {high:.2f}]"
 
 
