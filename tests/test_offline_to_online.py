@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from benchmarks import offline_to_online as benchmark
 from benchmarks import results_file
 from benchmarks.offline_to_online import __main__ as program
-from benchmarks.offline_to_online import preparing, summary
+from benchmarks.offline_to_online import kept, preparing, summary
 from benchmarks.offline_to_online.settings import METHODS, SETTINGS
 from offline_to_online.errors import ParameterError
 
@@ -67,6 +68,23 @@ def test_a_tie_counts_only_above_behaviour_cloning() -> None:
     assert not summary.claims(summary.Results(cells))[0]["holds"]
 
 
+def test_a_dip_in_one_run_of_five_is_a_tie_with_none() -> None:
+    """Where both end above cloning's interval; where all of them dip it is none."""
+    rival = [[0.5, 0.5, 0.9]] * 5
+    assert holds(made_up([[0.5, 0.44, 0.95], *[[0.5, 0.5, 0.95]] * 4], iql=rival))[1]
+    assert not holds(made_up([[0.5, 0.40 + 0.01 * i, 0.95] for i in range(5)], iql=rival))[1]
+    cells = dict(made_up([[0.5, 0.44, 0.95], *[[0.5, 0.5, 0.95]] * 4], iql=rival).cells)
+    cells["fetch_weak", "bc"] = [cell(i, [0.99]) for i in range(5)]
+    assert not summary.claims(summary.Results(cells))[1]["holds"]
+
+
+def test_runs_of_which_none_ends_above_its_start_show_no_dip() -> None:
+    """The claim says so, and does not hold."""
+    found = summary.claims(made_up([[0.99, 0.98, 0.95]] * 5))[1]
+    assert not found["holds"]
+    assert "none of them ends above" in found["claim"]
+
+
 def test_a_table_that_is_not_whole_claims_nothing_of_the_others() -> None:
     """A seed or cloning that is missing: rows, but no comparison, and no traceback."""
     whole = made_up([[0.5, 0.6, 0.95]] * 5)
@@ -81,7 +99,7 @@ def test_a_table_that_is_not_whole_claims_nothing_of_the_others() -> None:
 def test_a_dip_is_of_the_runs_that_end_above_their_start() -> None:
     """The others do not dip, they fall."""
     results = made_up([[0.5, 0.4, 0.6], [0.5, 0.2, 0.5], [0.5, 0.6, 0.7], [0.5, 0.3, 0.9], [0.9, 0.1, 0.2]])
-    np.testing.assert_allclose(results.dips("fetch_weak", "support_guard"), [0.1, 0.0, 0.2])
+    np.testing.assert_allclose(results.dips("fetch_weak", "support_guard"), [0.1, np.nan, 0.0, 0.2, np.nan])
 
 
 def test_rows_say_when_cloning_is_passed_and_what_it_cost() -> None:
@@ -116,30 +134,78 @@ def test_every_method_is_one_of_the_algorithms_and_every_setting_a_robot() -> No
     """Built as the cells build them, so that a renamed setting is seen here."""
     for setting in SETTINGS.values():
         for method in METHODS.values():
-            made = program.made_with(setting, method)
+            made = kept.made_with(setting, method)
             assert made == json.loads(json.dumps(made))
     assert benchmark.__doc__
 
 
-def test_it_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cell that is there is not run again; one of other settings is refused."""
+@pytest.fixture
+def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Which cells were run, in order: each takes no time, and lies in an empty folder."""
     monkeypatch.setattr(results_file, "RESULTS", tmp_path)
-    ran = list[str]()
+    monkeypatch.setattr(program, "PICTURE", tmp_path / "picture.svg")
+    done = list[tuple[str, int]]()
 
     def told(setting: Any, method: Any, seed: int) -> dict[str, Any]:
-        ran.append(method.label)
-        return cell(seed, [0.5, 0.5, 0.5]) | {"collected": [], "seconds": 1.0}
+        done.append((method.label, seed))
+        return {"evaluations": cell(seed, [0.5, 0.5, 0.5])["evaluations"], "collected": [], "seconds": 1.0}
 
     monkeypatch.setattr(program, "run_cell", told)
+    return done
+
+
+def test_it_goes_on_where_it_was_stopped(ran: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cell that is there is not run again; one of other settings is refused."""
     wanted = [("fetch", name, 1) for name in ("bc", "iql")]
-    program._run_group(wanted[:1], "c")
-    program._run_group([one for one in wanted if not program.there(*one)], "c")
-    assert ran == ["BC", "IQL"]
-    assert set(program.there_are().cells) == {("fetch", "bc"), ("fetch", "iql")}
+    program._run_group(wanted[:1], "c", kept.folder())
+    program._run_group([one for one in wanted if not kept.there(one, kept.folder())], "c", kept.folder())
+    assert ran == [("BC", 1), ("IQL", 1)]
+    assert set(kept.results().cells) == {("fetch", "bc"), ("fetch", "iql")}
     changed = {**METHODS, "iql": dataclasses.replace(METHODS["iql"], config={"expectile": 0.9})}
-    monkeypatch.setattr(program, "METHODS", changed)
+    monkeypatch.setattr(kept, "METHODS", changed)
     with pytest.raises(ParameterError, match="a cell of other settings"):
-        program.there("fetch", "iql", 1)
+        kept.there(("fetch", "iql", 1), kept.folder())
+
+
+def here(cells: Sequence[kept.Cell], jobs: int, within: Path) -> None:
+    """``program.run`` in this process, where what the fixture puts in place is."""
+    program._run_group(cells, f"in {within.name}", within)
+
+
+def test_cells_of_other_code_are_taken_over_if_one_of_them_comes_out_alike(
+    ran: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The seed that is named is run again, and every cell of its method and setting says what confirmed it."""
+    monkeypatch.setattr(program, "run", here)
+    program._run_group([("fetch", "bc", seed) for seed in (1, 2, 3)], "old", kept.folder())
+    monkeypatch.setattr(kept, "sources", lambda algorithm: f"new {algorithm}")
+    with pytest.raises(ParameterError, match="a cell of other code"):
+        kept.results()
+    ran.clear()
+    program.main(["--confirm", "2", "--settings", "fetch", "--methods", "bc", "--seeds", "1", "2", "3"])
+    assert ran == [("BC", 2)]
+    found = kept.results().cells["fetch", "bc"]
+    assert [one["commit"] for one in found] == ["old"] * 3
+    assert [one["confirmed"][0]["commit"] for one in found] == ["in again"] * 3
+    assert [one["confirmed"][0]["seed"] for one in found] == [2] * 3
+    assert not list((kept.folder() / "again").iterdir())
+
+
+def test_a_cell_that_comes_out_differently_confirms_nothing(
+    ran: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is said, and all cells stay as they were."""
+    monkeypatch.setattr(program, "run", here)
+    program._run_group([("fetch", "bc", seed) for seed in (1, 2)], "old", kept.folder())
+    before = {path: path.read_bytes() for path in kept.folder().glob("*.json")}
+    monkeypatch.setattr(kept, "sources", lambda algorithm: "new")
+    monkeypatch.setattr(
+        program, "run_cell", lambda setting, method, seed: cell(seed, [0.5, 0.5, 0.51]) | {"collected": []}
+    )
+    with pytest.raises(SystemExit):
+        program.main(["--confirm", "1", "--settings", "fetch", "--methods", "bc"])
+    assert "comes out differently" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in kept.folder().glob("*.json")} == before
 
 
 def test_the_quick_run_goes_the_whole_way(

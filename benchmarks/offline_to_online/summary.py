@@ -43,10 +43,10 @@ class Results:
         return self.curves(setting, method)[1][:, -1]
 
     def dips(self, setting: str, method: str) -> Array:
-        """Of the seeds that end above where they started: how far they fell below it meanwhile, at least 0."""
+        """How far each seed that ends above its start fell below that meanwhile (S,), at least 0; NaN: the others."""
         _, curves = self.curves(setting, method)
-        risen = curves[curves[:, -1] > curves[:, 0]]
-        dips: Array = np.maximum(0.0, risen[:, 0] - risen.min(axis=1, initial=1.0))
+        first, least, last = curves[:, 0], curves.min(axis=1), curves[:, -1]
+        dips: Array = np.where(last > first, first - least, np.nan)
         return dips
 
     def cost(self, setting: str, method: str, name: str) -> Array:
@@ -92,6 +92,7 @@ def rows(results: Results) -> list[dict[str, Any]]:
     for setting, method in results.cells:
         at, curves = results.curves(setting, method)
         dips = results.dips(setting, method)
+        risen = np.count_nonzero(~np.isnan(dips))
         found.append(
             {
                 "setting": setting,
@@ -102,8 +103,8 @@ def rows(results: Results) -> list[dict[str, Any]]:
                     {"episodes": int(n), "mean": m, "interval": [low, high]}
                     for n, (m, low, high) in zip(at, map(interval, curves.T), strict=True)
                 ],
-                "ends_above_start": len(dips) if len(at) > 1 else None,
-                "mean_dip": float(dips.mean()) if len(dips) and len(at) > 1 else None,
+                "ends_above_start": int(risen) if len(at) > 1 else None,
+                "mean_dip": float(np.nanmean(dips)) if risen else None,
                 "cost": list(interval(results.cost(setting, method, "cost"))),
                 "interventions": list(interval(results.cost(setting, method, "interventions"))),
                 "passes_cloning_after": results.passed_after(setting, method),
@@ -143,12 +144,21 @@ def _smallest_dip(results: Results, setting: str, there: Sequence[str]) -> dict[
     switches = {method: METHODS[method].switch for method in there}
     fall = [method for method, switch in switches.items() if switch is not None and switch.keep]
     dips = {method: results.dips(setting, method) for method in fall}
-    means = {method: float(found.mean()) for method, found in dips.items() if len(found)}
-    others = min((mean for method, mean in means.items() if method != OURS), default=1.0)
-    text = f"{setting}: mean dip of Support Guard's runs that end above pi_0, against the smallest of the others'"
+    means = {method: float(np.nanmean(found)) for method, found in dips.items() if not np.isnan(found).all()}
+    text = f"{setting}: dip of Support Guard's runs that end above pi_0, the smallest or tied"
+    others = {method: mean for method, mean in means.items() if method != OURS}
     if OURS not in means:
-        return claim(f"{text}: none of Support Guard's ends above", None, round(others, 4), False)
-    return claim(text, round(means[OURS], 4), round(others, 4), means[OURS] <= others)
+        return claim(f"{text}: none of them ends above", None, "one that does", False)
+    if not others:
+        return claim(f"{text}; no other's does", round(means[OURS], 4), "smallest", True)
+    least = min(others, key=lambda method: others[method])
+    apart = dips[OURS] - dips[least]
+    _, low, high = interval(apart[~np.isnan(apart)]) if not np.isnan(apart).all() else (0.0, 0.0, 0.0)
+    above = interval(results.final(setting, CLONING))[2]
+    tied = low <= 0 < high and min(results.final(setting, method).mean() for method in (OURS, least)) > above
+    said = f"{text}; {METHODS[least].label} has {others[least]:.3f}, paired difference [{low:+.3f}, {high:+.3f}]"
+    limit = f"{others[least]:.4f}, or 0 inside and both above BC's interval ({above:.2f}) at the end"
+    return claim(said, round(means[OURS], 4), limit, means[OURS] <= others[least] or tied)
 
 
 def table(found: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -82,7 +82,7 @@ class FlatAdam:
                 remedy="check rewards and observations for outliers, or lower the learning rate",
             )
         if self._before is not None:
-            for name, tensor in self._tensors().items():
+            for name, tensor in self.tensors().items():
                 self._before[name].copy_(tensor)
         self.optim.step()
 
@@ -102,13 +102,17 @@ class FlatAdam:
 
     def make_undoable(self) -> None:
         """Keep a copy before every step from now on, for an update whose later half may still be refused."""
-        self._before = {name: tensor.clone() for name, tensor in self._tensors().items()}
+        self._before = {name: tensor.clone() for name, tensor in self.tensors().items()}
 
     def undo_after(self, steps: float) -> None:
         """Take back the step taken since the optimiser had done ``steps``, if there was one."""
         if self._before is not None and float(self._moments["step"]) > steps:
-            for name, tensor in self._tensors().items():
+            for name, tensor in self.tensors().items():
                 tensor.copy_(self._before[name])
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that a step moves, itself."""
+        return {"vector": self.vector.data, **self._moments}
 
     @property
     def steps(self) -> float:
@@ -136,6 +140,3 @@ class FlatAdam:
             self.optim.param_groups[0]["lr"].fill_(rate)
         else:
             self.optim.param_groups[0]["lr"] = rate
-
-    def _tensors(self) -> dict[str, Tensor]:
-        return {"vector": self.vector.data, **self._moments}

@@ -9,6 +9,7 @@ from types import ModuleType
 import torch
 
 from offline_to_online.errors import ParameterError, TrainingError
+from offline_to_online.learning.captured import captured_updates, is_capturable
 from offline_to_online.learning.learner import Learner
 from offline_to_online.learning.replay import Sampler
 
@@ -106,8 +107,8 @@ def _train(
 ) -> list[dict[str, float]]:
     curve: list[dict[str, float]] = []
     told: dict[str, list[float]] = {}
-    for done in range(1, updates + 1):
-        for name, loss in learner.update(sampler.sample(batch_size, generator)).items():
+    for done, losses in enumerate(_updates(learner, sampler, updates, batch_size, generator), start=1):
+        for name, loss in losses.items():
             told.setdefault(name, []).append(loss)
         if done % log_every == 0 or done == updates:
             curve.append({"update": done} | {name: sum(losses) / len(losses) for name, losses in told.items()})
@@ -115,6 +116,17 @@ def _train(
         if progress is not None:
             progress(done, updates)
     return curve
+
+
+def _updates(
+    learner: Learner, sampler: Sampler, updates: int, batch_size: int, generator: torch.Generator
+) -> Iterator[dict[str, float]]:
+    """The losses of each update, as it is done; on a GPU many may be done before the first is told."""
+    if is_capturable(learner):
+        yield from captured_updates(learner, sampler, updates=updates, batch_size=batch_size, generator=generator)
+        return
+    for _ in range(updates):
+        yield learner.update(sampler.sample(batch_size, generator))
 
 
 def _check(sampler: Sampler, *, updates: int, **counts: int) -> None:

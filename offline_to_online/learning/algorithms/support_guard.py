@@ -26,6 +26,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -171,6 +172,9 @@ class SupportGuard(ActorCritic):
         penalty: what an unlikely action costs; None refuses to learn.
         device: ``cpu``, or torch's name of an accelerator.
 
+    Its updates can be captured (``learning/captured.py``): ``step`` stays on the device, and whose turn it is rests on
+    ``updates``, which the host counts.
+
     ``memory`` holds the smallest and largest reward of a step seen (R, 2; over several steps, their mean), the factor
     of the behaviour weight, and the updates done, of all and of the policy.
     """
@@ -197,24 +201,25 @@ class SupportGuard(ActorCritic):
             config, observation=observation, action=action, normaliser=normaliser, seeds=seeds, memory=memory,
             device=device,
         )  # fmt: skip
-        self._config, self._penalty, self._updates = config, penalty, 0
+        self._config, self._penalty, self.updates = config, penalty, 0
         self._weights = {
             name: torch.tensor([[getattr(each, name)] for each in configs], device=device) for name in OF_A_RUN
         }
         self._pairs = list(itertools.combinations(range(config.critics), 2))
+        self.turns = math.lcm(config.actor_every, len(self._pairs))
 
     def update(self, batch: Batch) -> dict[str, float]:
         """One step of the critics, and of the policy where it is its turn; raises as ``Learner.update`` does.
 
         Several runs take a batch of theirs each, stacked (R, N, ...), and tell the means of their losses.
         """
-        where = f"update {self._updates + 1}"
+        where = f"update {self.updates + 1}"
         check_batch(batch, where=where)
         told = self.step(batch)
         names, values = list(told), torch.stack(list(told.values())).tolist()
         losses = dict(zip(names, values, strict=True))
         if not losses.pop("sound"):
-            self._updates -= 1
+            self.updates -= 1
             raise TrainingError(
                 "the loss or its gradient is not finite, or too large",
                 where=where,
@@ -236,10 +241,10 @@ class SupportGuard(ActorCritic):
         if self._penalty is None:
             raise TrainingError("no support penalty to learn with", remedy="give make() its penalty")
         batch = batch if batch.actions.ndim > 2 else _of_one_run(batch)
-        seen = self.memory["rewards"]
-        self.memory["rewards"] = _widened(seen, batch.rewards / self._steps_summed(batch.intervals))
+        seen = self.memory["rewards"].clone()
+        self.memory["rewards"].copy_(_widened(seen, batch.rewards / self._steps_summed(batch.intervals)))
         loss, told, worth = self.critic_loss(batch)
-        acts = self._updates % self._config.actor_every == 0 and self.adams["actor"].rate > 0
+        acts = self.updates % self._config.actor_every == 0 and self.adams["actor"].rate > 0
         if acts:
             actor_loss, of_actor = self.actor_loss(batch, worth)
             loss, told = loss + actor_loss, told | of_actor
@@ -268,7 +273,7 @@ class SupportGuard(ActorCritic):
         observations, logged = self.normalised(batch.observations), self.squashed(batch.actions)
         proposed = self.actor(observations)
         apart = (proposed - logged).square().mean(dim=-1)
-        if self._updates < self._config.cloning_updates:
+        if self.updates < self._config.cloning_updates:
             loss = apart.mean(dim=-1)
             return loss, {"actor_loss": loss, "behaviour_loss": loss}
         penalties = self.penalties(batch.observations, proposed)
@@ -291,7 +296,7 @@ class SupportGuard(ActorCritic):
         """Bellman targets (R, N): the rewards, and the pessimistic value of what the policy would do next."""
         following = self.normalised(batch.next_observations)
         proposed = self.actor(following)
-        pair = self._pairs[self._updates % len(self._pairs)]
+        pair = self._pairs[self.updates % len(self._pairs)]
         value = self.targets(following, proposed, members=pair).amin(dim=1)
         penalties = self.penalties(batch.next_observations, proposed)
         value = value - self._weights["penalty_weight"] * self._unit() * penalties
@@ -315,10 +320,15 @@ class SupportGuard(ActorCritic):
         check_rate_factors(behaviour=factor)
         self.memory["behaviour"].fill_(factor)
 
+    def steady(self) -> int:
+        """As ``Capturable.steady``: until the policy no longer only imitates, and from then on for ever."""
+        left = self._config.cloning_updates - self.updates
+        return left if left > 0 else sys.maxsize
+
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """As ``Learner.restore``."""
         super().restore(state)
-        self._updates = int(self.memory["updates"])
+        self.updates = int(self.memory["updates"])
 
     def _steps_summed(self, intervals: Tensor) -> Tensor:
         """How many undiscounted steps the discounted reward of one each adds up to, over so many steps."""
@@ -339,10 +349,10 @@ class SupportGuard(ActorCritic):
         """What moves after a step that was taken; the rewards seen go back to what they were after one that was not."""
         moved = self.memory["policy_updates"] + (sound if acts else 0)
         self.follow(sound, moved if acts else None)
-        self.memory["policy_updates"] = moved
-        self.memory["rewards"] = torch.where(sound, self.memory["rewards"], seen)
-        self.memory["updates"] = self.memory["updates"] + sound
-        self._updates += 1
+        self.memory["policy_updates"].copy_(moved)
+        self.memory["rewards"].copy_(torch.where(sound, self.memory["rewards"], seen))
+        self.memory["updates"].add_(sound)
+        self.updates += 1
 
 
 OF_A_RUN = ("penalty_weight", "behaviour_weight", "temperature")

@@ -61,6 +61,7 @@ class ActorCritic:
 
     Attributes:
         runs: R, the number of seeds.
+        device: that it learns on.
         actor, critics, targets: the networks; ``targets`` follow ``critics``.
         average: the actor's weights that act, explore and are exported.
         adams: ``actor`` and ``critic``.
@@ -79,7 +80,7 @@ class ActorCritic:
         device: str,
     ) -> None:
         self._settings, self._observation, self._action = settings, observation, action
-        self.runs, self._device = len(seeds), torch.device(device)
+        self.runs, self.device = len(seeds), torch.device(device)
         self._take(normaliser)
         self._low, self._high = torch.from_numpy(action.low), torch.from_numpy(action.high)
         self._centre, self._half = (part.to(device) for part in centre_and_half(self._low, self._high))
@@ -119,7 +120,7 @@ class ActorCritic:
             observations: (N, O), robot units.
             actions: (N, A), robot units.
         """
-        rows = [torch.from_numpy(np.array(part, dtype=np.float32)).to(self._device) for part in (observations, actions)]
+        rows = [torch.from_numpy(np.array(part, dtype=np.float32)).to(self.device) for part in (observations, actions)]
         every = (self.runs, -1, -1)
         with torch.inference_mode():
             values = self.critics(self.normalised(rows[0]).expand(every), self.squashed(rows[1]).expand(every))
@@ -167,6 +168,11 @@ class ActorCritic:
         if policy_updates is not None:
             past = (policy_updates / (10.0 + policy_updates)).clamp(max=self._settings.average_decay)
             self._average.lerp_(self.adams["actor"].vector.data, (1.0 - past) * sound)
+
+    def moving(self) -> list[Tensor]:
+        """Every tensor that learning moves, itself: it stays where it is."""
+        adams = [tensor for adam in self.adams.values() for tensor in adam.tensors().values()]
+        return [*adams, self._targets, self._average, *self.memory.values()]
 
     def scale_learning_rates(self, *, actor: float = 1.0, critic: float = 1.0) -> None:
         """As ``Learner.scale_learning_rates``.
@@ -241,7 +247,7 @@ class ActorCritic:
 
     def _take(self, normaliser: Normaliser) -> None:
         self._normaliser = normaliser
-        self._mean, self._std = normaliser.mean.to(self._device), normaliser.std.to(self._device)
+        self._mean, self._std = normaliser.mean.to(self.device), normaliser.std.to(self.device)
 
     def _noise_std(self) -> Tensor:
         return self._half.cpu() * self._settings.exploration_std

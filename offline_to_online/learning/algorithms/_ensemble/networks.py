@@ -65,7 +65,9 @@ class CriticEnsemble(nn.Module):
         layer = layer.detach() if frozen else layer
         if not members or len(members) == self.members:
             return layer
-        return layer.view(self.runs, self.members, *layer.shape[1:])[:, list(members)].flatten(0, 1)
+        every = layer.view(self.runs, self.members, *layer.shape[1:])
+        # One by one: a list would be an index tensor, made on the host, which no CUDA graph can record.
+        return torch.stack([every[:, member] for member in members], dim=1).flatten(0, 1)
 
 
 class Actor(nn.Module):
