@@ -1,10 +1,10 @@
-"""On a GPU: IQL and Support Guard beside d3rlpy's eager fit, and several seeds of Support Guard in one batch."""
+"""On a GPU: IQL and Support Guard beside d3rlpy's eager fit, several seeds in one batch, and what a graph changes."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,72 +19,117 @@ from benchmarks.learning_speed.contenders import (
 )
 from benchmarks.learning_speed.made_up import ACTION, ACTIONS, OBSERVATION, OBSERVATIONS, SEED
 from benchmarks.learning_speed.peers import Peer, peer_config
-from benchmarks.learning_speed.timing import Interval, Run, Side, ratio, take_turns
+from benchmarks.learning_speed.timing import Interval, Run, Side, in_turns, ratio
 from offline_to_online.dataset.episode import Episode
+from offline_to_online.learning import captured
 from offline_to_online.learning.algorithms.support_guard import SupportGuard
 from offline_to_online.learning.learner import Normaliser
-from offline_to_online.learning.replay import Batch, replay_for
+from offline_to_online.learning.replay import Batch, Sampler, replay_for
+from offline_to_online.learning.training import train
 
 ACCELERATOR = "cuda"
 # d3rlpy has no Support Guard: beside it stands the same IQL.
 BESIDE = {"iql": "iql", "support_guard": "iql"}
 TOGETHER = 16  # seeds in one batch
+UPDATES = 5000
+"""Of a block of ours, as many as its offline training has: a graph is recorded once in them."""
+THEIR_UPDATES = 500
+COMPARED = captured.WORTHWHILE * captured.UPDATES_A_GRAPH
+"""Updates after which a captured learner is held against one that was not."""
+
+
+class ForEach:
+    """Batches for so many seeds, each with transitions of its own."""
+
+    def __init__(self, source: Sampler, seeds: int) -> None:
+        self._source, self._seeds = source, seeds
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def sample(self, size: int, generator: torch.Generator) -> Batch:
+        """Stacked (R, N, ...)."""
+        flat = self._source.sample(self._seeds * size, generator)
+        parts = {each.name: getattr(flat, each.name) for each in dataclasses.fields(Batch)}
+        return Batch(**{name: part.view(self._seeds, size, -1) for name, part in parts.items()})
 
 
 class Together:
-    """So many seeds of Support Guard, updated in one batch, each on transitions of its own."""
+    """So many seeds of Support Guard, updated in one batch.
+
+    Attributes:
+        learner: of all of them.
+        losses: of each update of the last ``run``.
+    """
 
     def __init__(self, seeds: int, episodes: Sequence[Episode], device: str) -> None:
         config = measured_config("support_guard")
-        self._learner = SupportGuard(
-            [config] * seeds,
-            observation=OBSERVATION,
-            action=ACTION,
-            normaliser=Normaliser.from_episodes(episodes),
-            seeds=range(seeds),
-            penalty=made_penalty(tuple(episodes[:4])),
-            device=device,
-        )
-        self._replay = replay_for(config, OBSERVATIONS, ACTIONS, device=device)
-        self._replay.extend(episodes)
-        self._seeds, self._generator = seeds, torch.Generator(device).manual_seed(SEED)
+        self.learner, self.losses = _guard(seeds, episodes, device), list[dict[str, float]]()
+        replay = replay_for(config, OBSERVATIONS, ACTIONS, device=device)
+        replay.extend(episodes)
+        self._sampler, self._generator = ForEach(replay, seeds), torch.Generator(device).manual_seed(SEED)
 
     def run(self, updates: int) -> float:
-        """Seconds of so many updates of all seeds; each tells its losses, and so waits for the device."""
+        """Seconds of so many updates of all seeds by ``training.train``."""
         started = time.perf_counter()
-        for _ in range(updates):
-            self._learner.update(self._batch())
+        self.losses = train(
+            self.learner, self._sampler, updates=updates, batch_size=BATCH, generator=self._generator, log_every=1
+        )
         return time.perf_counter() - started
 
-    def _batch(self) -> Batch:
-        flat = self._replay.sample(self._seeds * BATCH, self._generator)
-        parts = {each.name: getattr(flat, each.name) for each in dataclasses.fields(Batch)}
-        return Batch(**{name: part.view(self._seeds, BATCH, -1) for name, part in parts.items()})
+    def run_one_at_a_time(self, updates: int) -> None:
+        """The same without ``train``, which would capture them."""
+        for _ in range(updates):
+            self.learner.update(self._sampler.sample(BATCH, self._generator))
 
 
 def graphics_rows(episodes: Sequence[Episode], dataset: Any, rounds: int, seconds: float) -> list[dict[str, Any]]:
-    """What the GPU does; a row that says so where there is none."""
+    """What the GPU does, a row that says so where there is none; blocks of less than a second are a part of a whole."""
     if not torch.cuda.is_available():
         return [{"part": "gpu", "measured": False, "why": "torch finds no GPU"}]
-    rows = [_beside(name, episodes, dataset, rounds, seconds) for name in BESIDE]
-    return [*rows, together_row(episodes, ACCELERATOR, rounds, seconds)]
+    share = min(1.0, seconds)
+    rows = [_beside(name, episodes, dataset, rounds, share) for name in BESIDE]
+    return [*rows, together_row(episodes, ACCELERATOR, rounds, share), agreement_row(episodes, ACCELERATOR)]
 
 
-def together_row(episodes: Sequence[Episode], device: str, rounds: int, seconds: float) -> dict[str, Any]:
+def together_row(episodes: Sequence[Episode], device: str, rounds: int, share: float) -> dict[str, Any]:
     """Updates a second of several seeds in one batch, all added up, over those of one seed."""
     one, many = Side("1 seed", 1), Side(f"{TOGETHER} seeds", 1)
     runs: dict[Side, Run] = {one: Together(1, episodes, device).run, many: Together(TOGETHER, episodes, device).run}
-    taken = take_turns(runs, rounds=rounds, seconds=seconds)
+    taken = in_turns(runs, {side: _part(UPDATES, share) for side in runs}, rounds=rounds)
     each = [seconds / TOGETHER for seconds in taken[many]]
     rates = {"one_per_s": 1 / Interval.of(taken[one]).median, "together_per_s": 1 / Interval.of(each).median}
     return {"part": "gpu seeds", "measured": True, "seeds": TOGETHER, **rates, "ratio": ratio(taken[one], each)}
 
 
-def _beside(name: str, episodes: Sequence[Episode], dataset: Any, rounds: int, seconds: float) -> dict[str, Any]:
+def agreement_row(episodes: Sequence[Episode], device: str) -> dict[str, Any]:
+    """How far a captured learner is from one that was not, after the same batches, and what its replays drew.
+
+    Returns:
+        ``apart``: the largest difference of a weight, as a share of the largest weight; ``drawn``: of the critics'
+        losses, how many were unlike all others (share): a graph that drew the same numbers again would repeat them in
+        time.
+    """
+    eager, graph = Together(1, episodes, device), Together(1, episodes, device)
+    eager.run_one_at_a_time(COMPARED)
+    graph.run(COMPARED)
+    weights = [side.learner.adams["critic"].vector.detach() for side in (eager, graph)]
+    losses = [one["critic_loss"] for one in graph.losses]
+    return {
+        "part": "gpu capture",
+        "measured": True,
+        "updates": COMPARED,
+        "apart": float((weights[0] - weights[1]).abs().max() / weights[0].abs().max()),
+        "drawn": len(set(losses)) / len(losses),
+    }
+
+
+def _beside(name: str, episodes: Sequence[Episode], dataset: Any, rounds: int, share: float) -> dict[str, Any]:
     ours, theirs, peer = Side(OURS, 1), Side(THEIRS, 1), BESIDE[name]
     runs: dict[Side, Run] = {ours: our_side(name, measured_config(name), episodes, ACCELERATOR).run}
     runs[theirs] = Peer(peer_config(peer, measured_config(peer)), dataset, f"{ACCELERATOR}:0").run
-    taken = take_turns(runs, rounds=rounds, seconds=seconds)
+    counts: Mapping[Side, int] = {ours: _part(UPDATES, share), theirs: _part(THEIR_UPDATES, share)}
+    taken = in_turns(runs, counts, rounds=rounds)
     rates = {f"{side.name}_per_s": 1 / Interval.of(taken[side]).median for side in runs}
     return {
         "part": "gpu",
@@ -94,3 +139,19 @@ def _beside(name: str, episodes: Sequence[Episode], dataset: Any, rounds: int, s
         **rates,
         "ratio": ratio(taken[theirs], taken[ours]),
     }
+
+
+def _guard(seeds: int, episodes: Sequence[Episode], device: str) -> SupportGuard:
+    return SupportGuard(
+        [measured_config("support_guard")] * seeds,
+        observation=OBSERVATION,
+        action=ACTION,
+        normaliser=Normaliser.from_episodes(episodes),
+        seeds=range(seeds),
+        penalty=made_penalty(tuple(episodes[:4])),
+        device=device,
+    )
+
+
+def _part(updates: int, share: float) -> int:
+    return max(2, 2 * round(0.5 * share * updates))

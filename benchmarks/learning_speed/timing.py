@@ -51,7 +51,11 @@ def take_turns(runs: Mapping[Side, Run], *, rounds: int, seconds: float) -> dict
         rounds: blocks of each.
         seconds: that a block lasts, about.
     """
-    counts = {side: _block(side, run, seconds) for side, run in runs.items()}
+    return in_turns(runs, {side: _block(side, run, seconds) for side, run in runs.items()}, rounds=rounds)
+
+
+def in_turns(runs: Mapping[Side, Run], counts: Mapping[Side, int], *, rounds: int) -> dict[Side, list[float]]:
+    """``take_turns`` in blocks of so many updates each."""
     measured: dict[Side, list[float]] = {side: [] for side in runs}
     for turn in range(rounds):
         for side in list(runs)[:: -1 if turn % 2 else 1]:
