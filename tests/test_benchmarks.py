@@ -440,7 +440,7 @@ def test_a_gpu_is_claimed_only_where_it_was_measured() -> None:
         for name, five in (("iql", timing.Interval.of([4.9])), ("support_guard", timing.Interval.of([5.0])))
     ]
     seeds = {"part": "gpu seeds", "measured": True, "seeds": 16, "ratio": timing.Interval.of([5.0])}
-    capture = {"part": "gpu capture", "measured": True, "updates": 300, "apart": 2e-3, "drawn": 1.0}
+    capture = {"part": "gpu capture", "measured": True, "updates": 300, "apart": 2e-3, "replays": 4}
     found = summary.claims([cpu, same, online, *gpu, seeds, capture])
     assert [one["holds"] for one in found if "GPU" in one["claim"]] == [False, True, True, False, True, True]
 
@@ -454,11 +454,11 @@ def test_several_seeds_are_measured_on_what_each_of_them_does(monkeypatch: pytes
 
 
 def test_a_captured_learner_is_held_against_one_that_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nothing is captured they are the same; a learner that learned something else is apart."""
+    """Where nothing is captured they are the same, and it is said; one that learned something else is apart."""
     monkeypatch.setattr(graphics, "COMPARED", 2)
     episodes = made_up.made_up_episodes(1000)
     row = graphics.agreement_row(episodes, "cpu")
-    assert (row["apart"], row["drawn"]) == (0.0, 1.0)
+    assert (row["apart"], row["replays"]) == (0.0, 0)
     monkeypatch.setattr(graphics.Together, "run_one_at_a_time", lambda self, updates: None)
     assert graphics.agreement_row(episodes, "cpu")["apart"] > 0
 

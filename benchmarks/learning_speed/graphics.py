@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,8 +21,8 @@ from benchmarks.learning_speed.made_up import ACTION, ACTIONS, OBSERVATION, OBSE
 from benchmarks.learning_speed.peers import Peer, peer_config
 from benchmarks.learning_speed.timing import Interval, Run, Side, in_turns, ratio
 from offline_to_online.dataset.episode import Episode
-from offline_to_online.learning import captured
 from offline_to_online.learning.algorithms.support_guard import SupportGuard
+from offline_to_online.learning.captured import UPDATES_A_GRAPH, WORTHWHILE, CudaGraph, Graph, captured_updates
 from offline_to_online.learning.learner import Normaliser
 from offline_to_online.learning.replay import Batch, Sampler, replay_for
 from offline_to_online.learning.training import train
@@ -34,7 +34,7 @@ TOGETHER = 16  # seeds in one batch
 UPDATES = 5000
 """Of a block of ours, as many as its offline training has: a graph is recorded once in them."""
 THEIR_UPDATES = 500
-COMPARED = captured.WORTHWHILE * captured.UPDATES_A_GRAPH
+COMPARED = WORTHWHILE * UPDATES_A_GRAPH
 """Updates after which a captured learner is held against one that was not."""
 
 
@@ -82,6 +82,13 @@ class Together:
         for _ in range(updates):
             self.learner.update(self._sampler.sample(BATCH, self._generator))
 
+    def run_captured(self, updates: int, graph: Callable[[torch.Generator], Graph]) -> None:
+        """The same in a graph."""
+        rows = captured_updates(
+            self.learner, self._sampler, updates=updates, batch_size=BATCH, generator=self._generator, graph=graph
+        )
+        self.losses = list(rows)
+
 
 def graphics_rows(episodes: Sequence[Episode], dataset: Any, rounds: int, seconds: float) -> list[dict[str, Any]]:
     """What the GPU does, a row that says so where there is none; blocks of less than a second are a part of a whole."""
@@ -102,26 +109,50 @@ def together_row(episodes: Sequence[Episode], device: str, rounds: int, share: f
     return {"part": "gpu seeds", "measured": True, "seeds": TOGETHER, **rates, "ratio": ratio(taken[one], each)}
 
 
-def agreement_row(episodes: Sequence[Episode], device: str) -> dict[str, Any]:
-    """How far a captured learner is from one that was not, after the same batches, and what its replays drew.
+def agreement_row(
+    episodes: Sequence[Episode], device: str, graph: Callable[[torch.Generator], Graph] = CudaGraph
+) -> dict[str, Any]:
+    """How far a captured learner is from one that was not, after the same batches, each drawn anew.
+
+    Random numbers that a replay drew once more would take the two apart.
 
     Returns:
-        ``apart``: the largest difference of a weight, as a share of the largest weight; ``drawn``: of the critics'
-        losses, how many were unlike all others (share): a graph that drew the same numbers again would repeat them in
-        time.
+        ``apart``: the largest difference of anything that learning moves, as a share of its largest magnitude;
+        ``replays``: of the graph.
     """
-    eager, graph = Together(1, episodes, device), Together(1, episodes, device)
+    eager, other = Together(1, episodes, device), Together(1, episodes, device)
+    counted = list[Counted]()
+
+    def counting(generator: torch.Generator) -> Graph:
+        counted.append(Counted(graph(generator)))
+        return counted[-1]
+
     eager.run_one_at_a_time(COMPARED)
-    graph.run(COMPARED)
-    weights = [side.learner.adams["critic"].vector.detach() for side in (eager, graph)]
-    losses = [one["critic_loss"] for one in graph.losses]
+    other.run_captured(COMPARED, counting)
+    pairs = zip(eager.learner.moving(), other.learner.moving(), strict=True)
     return {
         "part": "gpu capture",
         "measured": True,
         "updates": COMPARED,
-        "apart": float((weights[0] - weights[1]).abs().max() / weights[0].abs().max()),
-        "drawn": len(set(losses)) / len(losses),
+        "apart": max(float((a - b).abs().max() / a.abs().max().clamp(min=1e-12)) for a, b in pairs),
+        "replays": sum(each.replays for each in counted),
     }
+
+
+class Counted:
+    """A graph, and how often it was replayed."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph, self.replays = graph, 0
+
+    def record(self, work: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """As ``Graph.record``."""
+        return self._graph.record(work)
+
+    def replay(self) -> None:
+        """As ``Graph.replay``."""
+        self._graph.replay()
+        self.replays += 1
 
 
 def _beside(name: str, episodes: Sequence[Episode], dataset: Any, rounds: int, share: float) -> dict[str, Any]:

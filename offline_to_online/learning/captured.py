@@ -27,6 +27,8 @@ LARGEST_GRAPH = 600
 # Recording takes as long as a few rounds of the same updates one at a time.
 WORTHWHILE = 5
 SOUND = "sound"
+FAILED = set[type]()
+"""Kinds of learners that could not be recorded in this process: a failed recording keeps the memory that it took."""
 
 
 @runtime_checkable
@@ -79,8 +81,13 @@ class CudaGraph:
 
     def record(self, work: Callable[[], Tensor]) -> Tensor:
         """As ``Graph.record``."""
-        with torch.cuda.graph(self._graph):
-            return work()
+        before = torch.cuda.current_stream()
+        try:
+            with torch.cuda.graph(self._graph):
+                return work()
+        finally:
+            # A recording that fails leaves its own stream in place.
+            torch.cuda.set_stream(before)
 
     def replay(self) -> None:
         """As ``Graph.replay``."""
@@ -88,8 +95,10 @@ class CudaGraph:
 
 
 def is_capturable(learner: Learner) -> TypeGuard[Capturable]:
-    """Whether updates of a learner can be recorded, and lie where that helps."""
-    return isinstance(learner, Capturable) and learner.device.type == "cuda" and learner.turns <= LARGEST_GRAPH
+    """Whether updates of a learner can be recorded, and lie where that helps: on the GPU that is the current one."""
+    if not isinstance(learner, Capturable) or type(learner) in FAILED or learner.turns > LARGEST_GRAPH:
+        return False
+    return learner.device.type == "cuda" and learner.device.index in (None, torch.cuda.current_device())
 
 
 def captured_updates(
@@ -146,21 +155,12 @@ class _OneAtATime:
 
 def _replayed(one_at_a_time: _OneAtATime, size: int, rounds: int, graph: Graph) -> Iterator[dict[str, float]]:
     """The losses of so many rounds of ``size`` updates each."""
-    learner, generator, told = one_at_a_time.learner, one_at_a_time.generator, list[dict[str, Tensor]]()
-    done = learner.updates
-
-    def work() -> Tensor:
-        told.extend(one_at_a_time.step() for _ in range(size))
-        return torch.stack([value for one in told for value in one.values()])
-
-    try:
-        numbers = graph.record(work)
-    except RuntimeError as error:
-        # It costs time and nothing else; torch says so of an operation that cannot be recorded.
-        warnings.warn(f"updates cannot be captured in a CUDA graph and go one at a time: {error}", stacklevel=2)
-        learner.updates = done
+    learner, generator, done = one_at_a_time.learner, one_at_a_time.generator, one_at_a_time.learner.updates
+    recorded = _recorded(one_at_a_time, size, graph)
+    if recorded is None:
         yield from one_at_a_time(size * rounds)
         return
+    numbers, names = recorded
     before = [tensor.clone() for tensor in learner.moving()]
     for number in range(rounds):
         learner.updates = done + number * size
@@ -168,7 +168,7 @@ def _replayed(one_at_a_time: _OneAtATime, size: int, rounds: int, graph: Graph) 
         drawn = generator.get_state()
         graph.replay()
         values = iter(numbers.tolist())
-        losses = [{name: next(values) for name in one} for one in told]
+        losses = [{name: next(values) for name in one} for one in names]
         if not all(one.pop(SOUND) for one in losses):
             torch._foreach_copy_(learner.moving(), before)
             generator.set_state(drawn)
@@ -176,3 +176,28 @@ def _replayed(one_at_a_time: _OneAtATime, size: int, rounds: int, graph: Graph) 
             continue
         learner.updates += size
         yield from losses
+
+
+def _recorded(one_at_a_time: _OneAtATime, size: int, graph: Graph) -> tuple[Tensor, list[list[str]]] | None:
+    """What each replay writes anew, and the names of it, update by update; None where recording fails, which is said.
+
+    The host's count of updates stays as it is: nothing was done.
+    """
+    learner, names = one_at_a_time.learner, list[list[str]]()
+    done = learner.updates
+
+    def work() -> Tensor:
+        told = [one_at_a_time.step() for _ in range(size)]
+        names.extend(list(one) for one in told)
+        return torch.stack([value for one in told for value in one.values()])
+
+    try:
+        return graph.record(work), names
+    except RuntimeError as error:
+        # It costs time and nothing else; torch says so of an operation that cannot be recorded.
+        why = str(error.__context__ or error)
+    finally:
+        learner.updates = done
+    FAILED.add(type(learner))
+    warnings.warn(f"updates cannot be captured in a CUDA graph and go one at a time: {why}", stacklevel=3)
+    return None

@@ -94,6 +94,7 @@ class FlatAdam:
         """Move the parameters if a scalar is true, which is decided on the device: nobody waits for the answer."""
         self.optim.found_inf = (~sound).float()  # type: ignore[attr-defined]
         self.optim.step()
+        self.optim.found_inf = None  # type: ignore[attr-defined]
 
     def forget(self) -> None:
         """Forget the moments, as if no step had been taken; parameters and rate stay."""

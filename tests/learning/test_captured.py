@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -19,10 +20,9 @@ from tape import Tape
 from offline_to_online.errors import TrainingError
 from offline_to_online.learning import captured
 from offline_to_online.learning.algorithms.support_guard import Config, SupportGuard
-from offline_to_online.learning.captured import Capturable, Graph, captured_updates, is_capturable
+from offline_to_online.learning.captured import Capturable, CudaGraph, Graph, captured_updates, is_capturable
 from offline_to_online.learning.learner import Normaliser
 from offline_to_online.learning.replay import Batch, Mixture, Replay, Sampler
-from offline_to_online.learning.training import train
 from offline_to_online.support.behaviour import BehaviourConfig
 from offline_to_online.support.penalty import SupportPenalty
 
@@ -35,6 +35,7 @@ BROKEN = 28  # the update that is not sound: twelve one at a time, twelve in a r
 def _small_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(captured, "UPDATES_A_GRAPH", 12)
     monkeypatch.setattr(captured, "WORTHWHILE", 2)
+    monkeypatch.setattr(captured, "FAILED", set())
 
 
 class Tapes:
@@ -201,27 +202,51 @@ def test_a_few_updates_are_not_worth_a_graph() -> None:
 
 
 def test_what_learns_on_a_gpu_by_steps_is_recorded_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not on a CPU, not without a step on the device, and not where the turns take too long to repeat."""
+    """Not on a CPU, on another GPU, without a step on the device, or where the turns take too long to repeat."""
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     made = guard()
     assert not is_capturable(made)
-    made.device = torch.device("cuda")  # nothing is computed there
-    assert is_capturable(made)
-    made.turns = captured.LARGEST_GRAPH + 1
+    for device, recorded in (("cuda", True), ("cuda:0", True), ("cuda:1", False)):
+        made.device = torch.device(device)  # nothing is computed there
+        assert is_capturable(made) is recorded
+    made.device, made.turns = torch.device("cuda"), captured.LARGEST_GRAPH + 1
     assert not is_capturable(made)
     assert not is_capturable(learner("iql"))
 
 
+def on_gpu(source: Replay) -> Replay:
+    """Its transitions, on a GPU."""
+    source.device = torch.device("cuda")
+    for name in ("_observations", "_actions", "_numbers", "_places"):
+        setattr(source, name, getattr(source, name).cuda())
+    return source
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here: nothing to capture on")
-def test_a_cuda_graph_does_what_updates_one_at_a_time_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the same batches, which it draws itself and anew at each replay."""
-    made, generators = [guard(device="cuda"), guard(device="cuda")], list[torch.Generator]()
-    for one, eager in zip(made, (True, False), strict=True):
-        source = Replay(OBSERVATION.size, ACTION.size, device="cuda")
-        source.extend(episode(20, seed=i) for i in range(6))
-        generators.append(torch.Generator("cuda").manual_seed(0))
-        with monkeypatch.context() as patch:
-            patch.setattr(captured, "WORTHWHILE", 10**9 if eager else 2)
-            train(one, source, updates=UPDATES, batch_size=32, generator=generators[-1])
+@pytest.mark.parametrize("settings", [{}, {"cloning_updates": 37}])
+def test_a_cuda_graph_does_what_updates_one_at_a_time_do(settings: dict[str, Any]) -> None:
+    """On the same batches, which it draws itself and anew at each replay; with a second graph after the first too."""
+    made = [guard(device="cuda", **settings) for _ in range(2)]
+    generators = [torch.Generator("cuda").manual_seed(0) for _ in range(2)]
+    one_at_a_time(made[0], on_gpu(replay()), generators[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        on_tape(made[1], on_gpu(replay()), generators[1], CudaGraph)
     assert torch.equal(generators[0].get_state(), generators[1].get_state())
     for name, tensor in made[0].state().items():
         torch.testing.assert_close(made[1].state()[name], tensor, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here: nothing to capture on")
+def test_a_replay_of_a_cuda_graph_that_is_not_sound_is_taken_back() -> None:
+    """It stops at some update of the broken replay, and the learner is finite."""
+    made, source = guard(device="cuda"), on_gpu(replay())
+    generator = torch.Generator("cuda").manual_seed(0)
+    found = captured_updates(made, source, updates=UPDATES, batch_size=32, generator=generator)
+    for _ in range(30):
+        next(found)
+    source._numbers[0] = math.nan
+    with pytest.raises(TrainingError, match="rewards of the batch hold NaN"):
+        list(found)
+    assert all(tensor.isfinite().all() for tensor in made.state().values())
+    assert made.updates == int(made.memory["updates"])
