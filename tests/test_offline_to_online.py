@@ -143,7 +143,8 @@ def test_every_method_is_one_of_the_algorithms_and_every_setting_a_robot() -> No
 def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Which cells were run, in order: each takes no time, and lies in an empty folder."""
     monkeypatch.setattr(results_file, "RESULTS", tmp_path)
-    monkeypatch.setattr(program, "PICTURE", tmp_path / "picture.svg")
+    for name in ("PICTURE", "HUMAN_PICTURE"):
+        monkeypatch.setattr(program, name, tmp_path / f"{name}.svg")
     done = list[tuple[str, int]]()
 
     def told(setting: Any, method: Any, seed: int) -> dict[str, Any]:
@@ -170,6 +171,17 @@ def test_it_goes_on_where_it_was_stopped(ran: list[tuple[str, int]], monkeypatch
 def here(cells: Sequence[kept.Cell], jobs: int, within: Path) -> None:
     """``program.run`` in this process, where what the fixture puts in place is."""
     program._run_group(cells, f"in {within.name}", within)
+
+
+def test_recorded_and_human_data_are_drawn_apart(ran: list[tuple[str, int]], tmp_path: Path) -> None:
+    """The README shows the former; where there is none of the latter there is no picture of it."""
+    program._run_group([("fetch", "bc", 1)], "c", kept.folder())
+    program.main(["--table"])
+    assert [path.name for path in tmp_path.glob("*.svg")] == ["PICTURE.svg"]
+    program._run_group([("door", "bc", 1)], "c", kept.folder())
+    program.main(["--table"])
+    assert "door" in (tmp_path / "HUMAN_PICTURE.svg").read_text()
+    assert "door" not in (tmp_path / "PICTURE.svg").read_text()
 
 
 def test_cells_of_other_code_are_taken_over_if_one_of_them_comes_out_alike(

@@ -43,7 +43,7 @@ from offline_to_online.errors import one_line
 from offline_to_online.progress import progress
 
 SEEDS = (1, 2, 3, 4, 5)
-PICTURE = Path("docs/offline_to_online.svg")
+PICTURE, HUMAN_PICTURE = Path("docs/offline_to_online.svg"), Path("docs/offline_to_online_human.svg")
 QUICK_CONFIG = {"updates": 20, "hidden_units": (32, 32)}
 
 
@@ -130,7 +130,10 @@ def show(found: Results) -> None:
     every = [cell for cells in found.cells.values() for cell in cells]
     seeds, commits = sorted({int(cell["seed"]) for cell in every}), sorted({str(cell["commit"]) for cell in every})
     print(save(NAME, seeds=seeds, rows=lines, claims=judged, at=" ".join(commits)))
-    draw(found, PICTURE)
+    for path, recorded in ((PICTURE, True), (HUMAN_PICTURE, False)):
+        part = {key: cells for key, cells in found.cells.items() if (key[0] in FETCH) is recorded}
+        if part:
+            draw(Results(part), path)
 
 
 if __name__ == "__main__":
