@@ -15,7 +15,7 @@ from benchmarks import offline_to_online as benchmark
 from benchmarks import results_file
 from benchmarks.offline_to_online import __main__ as program
 from benchmarks.offline_to_online import kept, preparing, summary
-from benchmarks.offline_to_online.settings import METHODS, SETTINGS
+from benchmarks.offline_to_online.settings import ALL, METHODS, SETTINGS
 from offline_to_online.errors import ParameterError
 
 
@@ -96,6 +96,14 @@ def test_a_table_that_is_not_whole_claims_nothing_of_the_others() -> None:
     assert len(summary.claims(summary.Results(fewer))) == 1
 
 
+def test_a_method_that_is_run_besides_stands_in_the_table_and_in_no_claim() -> None:
+    """One seed of it changes nothing that is claimed of the others."""
+    whole = made_up([[0.5, 0.6, 0.95]] * 5)
+    more = summary.Results({**whole.cells, ("fetch_weak", "cal_ql"): [cell(0, [0.5, 0.5, 0.99])]})
+    assert summary.claims(more) == summary.claims(whole)
+    assert "| Cal-QL | 0.50 [0.50, 0.50]" in "\n".join(summary.table(summary.rows(more)))
+
+
 def test_a_dip_is_of_the_runs_that_end_above_their_start() -> None:
     """The others do not dip, they fall."""
     results = made_up([[0.5, 0.4, 0.6], [0.5, 0.2, 0.5], [0.5, 0.6, 0.7], [0.5, 0.3, 0.9], [0.9, 0.1, 0.2]])
@@ -133,7 +141,7 @@ def test_the_picture_is_drawn(tmp_path: Path) -> None:
 def test_every_method_is_one_of_the_algorithms_and_every_setting_a_robot() -> None:
     """Built as the cells build them, so that a renamed setting is seen here."""
     for setting in SETTINGS.values():
-        for method in METHODS.values():
+        for method in ALL.values():
             made = kept.made_with(setting, method)
             assert made == json.loads(json.dumps(made))
     assert benchmark.__doc__
@@ -162,8 +170,8 @@ def test_it_goes_on_where_it_was_stopped(ran: list[tuple[str, int]], monkeypatch
     program._run_group([one for one in wanted if not kept.there(one, kept.folder())], "c", kept.folder())
     assert ran == [("BC", 1), ("IQL", 1)]
     assert set(kept.results().cells) == {("fetch", "bc"), ("fetch", "iql")}
-    changed = {**METHODS, "iql": dataclasses.replace(METHODS["iql"], config={"expectile": 0.9})}
-    monkeypatch.setattr(kept, "METHODS", changed)
+    changed = {**ALL, "iql": dataclasses.replace(METHODS["iql"], config={"expectile": 0.9})}
+    monkeypatch.setattr(kept, "ALL", changed)
     with pytest.raises(ParameterError, match="a cell of other settings"):
         kept.there(("fetch", "iql", 1), kept.folder())
 

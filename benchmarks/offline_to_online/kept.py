@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks import results_file
 from benchmarks.offline_to_online.preparing import config_of, sources
-from benchmarks.offline_to_online.settings import METHODS, SETTINGS, Method, Setting
+from benchmarks.offline_to_online.settings import ALL, SETTINGS, Method, Setting
 from benchmarks.offline_to_online.summary import Results
 from offline_to_online.dataset.files import read_json
 from offline_to_online.errors import ParameterError
@@ -66,7 +66,7 @@ def there(cell: Cell, within: Path) -> bool:
     path = path_of(cell, within)
     if not path.is_file():
         return False
-    known, now = read_json(path)["made_with"], made_with(SETTINGS[cell[0]], METHODS[cell[1]])
+    known, now = read_json(path)["made_with"], made_with(SETTINGS[cell[0]], ALL[cell[1]])
     if known == now:
         return True
     by_code = "; --confirm SEED takes it over if its twin comes out alike" if _is_of_other_code(known, now) else ""
@@ -83,7 +83,7 @@ def of_other_code(cell: Cell) -> bool:
     path = path_of(cell, folder())
     if not path.is_file():
         return False
-    return _is_of_other_code(read_json(path)["made_with"], made_with(SETTINGS[cell[0]], METHODS[cell[1]]))
+    return _is_of_other_code(read_json(path)["made_with"], made_with(SETTINGS[cell[0]], ALL[cell[1]]))
 
 
 def take_over(cell: Cell, again: Path) -> int:
@@ -134,7 +134,7 @@ def results() -> Results:
     cells = {
         (s, m): [read_json(path_of((s, m, i), folder())) for i in seeds if there((s, m, i), folder())]
         for s in SETTINGS
-        for m in METHODS
+        for m in ALL
     }
     return Results({key: found for key, found in cells.items() if found})
 

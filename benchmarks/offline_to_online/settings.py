@@ -100,4 +100,16 @@ METHODS: Mapping[str, Method] = {
         online_config={"penalty_weight": 0.0, "cloning_updates": 0},
     ),
 }  # fmt: skip
+"""Those that are compared; the claims are about these."""
+MORE: Mapping[str, Method] = {
+    name: Method(algorithm=name, label=label, config=config, switch=Switch())
+    for name, label, config in (
+        ("td3_bc", "TD3+BC", {}),
+        ("awac", "AWAC", {"batch_size": 256}),
+        ("cql", "CQL", {}),
+        ("cal_ql", "Cal-QL", {}),
+    )
+}
+"""Those that are run where they are named: the last two take half an hour a cell."""
+ALL: Mapping[str, Method] = {**METHODS, **MORE}
 CHECKPOINTS = (0.1, 0.25, 0.5, 1.0)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from benchmarks.offline_to_online.settings import METHODS, SETTINGS
+from benchmarks.offline_to_online.settings import ALL, METHODS, SETTINGS
 from benchmarks.results_file import claim
 from offline_to_online.dataset.spec import Array
 from offline_to_online.report.learning_curve import Curve, draw_learning_curves
@@ -117,7 +117,7 @@ def claims(results: Results) -> list[dict[str, Any]]:
     """What the issue asks of Support Guard on both Fetch settings; nothing where a method or a seed is missing."""
     found = list[dict[str, Any]]()
     for setting in FETCH:
-        there = [method for (where, method) in results.cells if where == setting]
+        there = [method for (where, method) in results.cells if where == setting and method in METHODS]
         seeds = {tuple(results.seeds(setting, method)) for method in there}
         if set(there) == set(METHODS) and len(seeds) == 1:
             found += [_best_or_tied(results, setting, there), _smallest_dip(results, setting, there)]
@@ -134,14 +134,14 @@ def _best_or_tied(results: Results, setting: str, there: Sequence[str]) -> dict[
     difference, low, high = interval(finals[OURS] - finals[best])
     above = interval(finals[CLONING])[2]
     tied = high >= 0 and min(finals[OURS].mean(), finals[best].mean()) > above
-    said = f"{setting}: Support Guard best or tied at the end; best is {METHODS[best].label}, paired difference"
+    said = f"{setting}: Support Guard best or tied at the end; best is {ALL[best].label}, paired difference"
     return claim(f"{said} [{low:+.3f}, {high:+.3f}]", round(difference, 4), "best, or 0 inside and both above BC's "
                  f"interval ({above:.2f})", best == OURS or tied)  # fmt: skip
 
 
 def _smallest_dip(results: Results, setting: str, there: Sequence[str]) -> dict[str, Any]:
     # From scratch there is no offline policy to fall below.
-    switches = {method: METHODS[method].switch for method in there}
+    switches = {method: ALL[method].switch for method in there}
     fall = [method for method, switch in switches.items() if switch is not None and switch.keep]
     dips = {method: results.dips(setting, method) for method in fall}
     means = {method: float(np.nanmean(found)) for method, found in dips.items() if not np.isnan(found).all()}
@@ -156,7 +156,7 @@ def _smallest_dip(results: Results, setting: str, there: Sequence[str]) -> dict[
     _, low, high = interval(apart[~np.isnan(apart)]) if not np.isnan(apart).all() else (0.0, 0.0, 0.0)
     above = interval(results.final(setting, CLONING))[2]
     tied = low <= 0 < high and min(results.final(setting, method).mean() for method in (OURS, least)) > above
-    said = f"{text}; {METHODS[least].label} has {others[least]:.3f}, paired difference [{low:+.3f}, {high:+.3f}]"
+    said = f"{text}; {ALL[least].label} has {others[least]:.3f}, paired difference [{low:+.3f}, {high:+.3f}]"
     limit = f"{others[least]:.4f}, or 0 inside and both above BC's interval ({above:.2f}) at the end"
     return claim(said, round(means[OURS], 4), limit, means[OURS] <= others[least] or tied)
 
@@ -175,7 +175,7 @@ def table(found: Sequence[Mapping[str, Any]]) -> list[str]:
             rest = [_dip(row), _with_interval(row["cost"], 1), _with_interval(row["interventions"], 0), _passed(row)]
             if len(row["curve"]) == 1:
                 cells, rest = [cells[0], "", "", "", cells[0]], ["", "", "", ""]
-            lines.append(f"| {METHODS[row['method']].label} | {' | '.join([*cells, *rest])} |")
+            lines.append(f"| {ALL[row['method']].label} | {' | '.join([*cells, *rest])} |")
     return lines[1:]
 
 
@@ -216,7 +216,7 @@ def draw(results: Results, path: Path) -> None:
                 if len(at) == 1:
                     at, per_seed = np.array([0, SETTINGS[setting].episodes]), np.repeat(per_seed, 2, axis=1)
                 mean, low, high = np.array([interval(column) for column in per_seed.T]).T
-                curves.append(Curve(METHODS[method].label, at, mean, low, high))
+                curves.append(Curve(ALL[method].label, at, mean, low, high))
             draw_learning_curves(axes, curves, label=SETTINGS[setting].outcome)
             axes.set_title(setting)
             axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
