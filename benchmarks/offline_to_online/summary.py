@@ -130,13 +130,14 @@ def claims(results: Results) -> list[dict[str, Any]]:
 
 def _best_or_tied(results: Results, setting: str, there: Sequence[str]) -> dict[str, Any]:
     finals = {method: results.final(setting, method) for method in there}
-    best = max(there, key=lambda method: float(finals[method].mean()))
-    difference, low, high = interval(finals[OURS] - finals[best])
+    rival = max((method for method in there if method != OURS), key=lambda method: float(finals[method].mean()))
+    difference, low, high = interval(finals[OURS] - finals[rival])
     above = interval(finals[CLONING])[2]
-    tied = high >= 0 and min(finals[OURS].mean(), finals[best].mean()) > above
-    said = f"{setting}: Support Guard best or tied at the end; best is {ALL[best].label}, paired difference"
-    return claim(f"{said} [{low:+.3f}, {high:+.3f}]", round(difference, 4), "best, or 0 inside and both above BC's "
-                 f"interval ({above:.2f})", best == OURS or tied)  # fmt: skip
+    tied = high >= 0 and min(finals[OURS].mean(), finals[rival].mean()) > above
+    said = f"{setting}: Support Guard best or tied at the end; paired difference to the best of the others, "
+    text = f"{said}{ALL[rival].label} [{low:+.3f}, {high:+.3f}]"
+    limit = f"0 or more, or 0 inside and both above BC's interval ({above:.2f})"
+    return claim(text, round(difference, 4), limit, difference >= 0 or tied)
 
 
 def _smallest_dip(results: Results, setting: str, there: Sequence[str]) -> dict[str, Any]:
