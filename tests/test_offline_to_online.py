@@ -101,7 +101,7 @@ def test_a_method_that_is_run_besides_stands_in_the_table_and_in_no_claim() -> N
     whole = made_up([[0.5, 0.6, 0.95]] * 5)
     more = summary.Results({**whole.cells, ("fetch_weak", "cal_ql"): [cell(0, [0.5, 0.5, 0.99])]})
     assert summary.claims(more) == summary.claims(whole)
-    assert "| Cal-QL | 0.50 [0.50, 0.50]" in "\n".join(summary.table(summary.rows(more)))
+    assert "| Cal-QL | 0.50 | 0.50 |" in "\n".join(summary.table(summary.rows(more)))
 
 
 def test_a_dip_is_of_the_runs_that_end_above_their_start() -> None:

@@ -163,7 +163,7 @@ def _smallest_dip(results: Results, setting: str, there: Sequence[str]) -> dict[
 
 
 def table(found: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The rows in Markdown, as docs and README show them (tests/test_docs.py holds them to it)."""
+    """The rows in Markdown, as docs and README show them (tests/test_docs.py); of one seed without an interval."""
     lines = list[str]()
     for setting in dict.fromkeys(row["setting"] for row in found):
         budget = SETTINGS[setting].episodes
@@ -172,8 +172,10 @@ def table(found: Sequence[Mapping[str, Any]]) -> list[str]:
         lines.append("|---" * (len(heads) + 5) + "|")
         for row in (row for row in found if row["setting"] == setting):
             points = {share: _at(row["curve"], share * budget) for share in SHOWN_SHARES}
-            cells = [_cell(points[share]) for share in SHOWN_SHARES]
-            rest = [_dip(row), _with_interval(row["cost"], 1), _with_interval(row["interventions"], 0), _passed(row)]
+            several = row["seeds"] > 1
+            cells = [_cell(points[share], several) for share in SHOWN_SHARES]
+            costs = [_with_interval(row["cost"], 1, several), _with_interval(row["interventions"], 0, several)]
+            rest = [_dip(row), *costs, _passed(row)]
             if len(row["curve"]) == 1:
                 cells, rest = [cells[0], "", "", "", cells[0]], ["", "", "", ""]
             lines.append(f"| {ALL[row['method']].label} | {' | '.join([*cells, *rest])} |")
@@ -184,15 +186,15 @@ def _at(curve: Sequence[Mapping[str, Any]], episodes: float) -> Mapping[str, Any
     return next((point for point in curve if point["episodes"] >= episodes), curve[-1])
 
 
-def _cell(point: Mapping[str, Any]) -> str:
+def _cell(point: Mapping[str, Any], several: bool) -> str:
     # Success and score lie in [0, 1], which a t interval of a few seeds does not know.
     low, high = np.clip(point["interval"], 0.0, 1.0)
-    return f"{point['mean']:.2f} [{low:.2f}, {high:.2f}]"
+    return f"{point['mean']:.2f}" + (f" [{low:.2f}, {high:.2f}]" if several else "")
 
 
-def _with_interval(three: Sequence[float], digits: int) -> str:
+def _with_interval(three: Sequence[float], digits: int, several: bool) -> str:
     mean, low, high = three
-    return f"{mean:.{digits}f} [{max(0.0, low):.{digits}f}, {high:.{digits}f}]"
+    return f"{mean:.{digits}f}" + (f" [{max(0.0, low):.{digits}f}, {high:.{digits}f}]" if several else "")
 
 
 def _dip(row: Mapping[str, Any]) -> str:
