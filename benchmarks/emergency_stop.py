@@ -12,7 +12,6 @@ the file is removed, and the same run goes on.
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import signal
@@ -28,6 +27,7 @@ from typing import IO, Any, cast
 import numpy as np
 
 from benchmarks.results_file import claim, commit, save
+from benchmarks.small_handoff import build_handoff
 from offline_to_online.dataset.spec import Array
 from offline_to_online.errors import EmergencyStopError
 from offline_to_online.online.beginning import begin
@@ -133,12 +133,6 @@ class Player:
             "steps": sum(asked_ns < begun < said["stopped_ns"] for begun in said["begun_ns"]),
             "ms": max(0.0, (said["stopped_ns"] - asked_ns) / 1e6),
         }
-
-
-def build_handoff(folder: Path) -> Path:
-    """The small real handoff that the tests of online runs begin with."""
-    made: Path = importlib.import_module("tests.online.small_handoff").build_handoff(folder)
-    return made
 
 
 def measure(trials: int, scratch: Path) -> tuple[list[dict[str, Any]], int]:

@@ -25,13 +25,13 @@ from random import Random
 from typing import Any
 
 from benchmarks.results_file import claim, commit, save, tell
+from benchmarks.small_handoff import build_handoff, small_config
 from offline_to_online.online.__main__ import main as command_line
 from offline_to_online.online.finding import Finding
 from offline_to_online.online.journal import Chain, Record
 from offline_to_online.online.registry import Head
 from offline_to_online.online.verify import head_of, verify
 from offline_to_online.online.verify_files import OPERATIONAL
-from tests.online.small_handoff import build_handoff, small_config
 from tests.online.small_run import play_to_the_end
 
 NAME, SEED = "tamper", 7

@@ -36,6 +36,7 @@ from benchmarks.learning_speed import __main__ as learning_speed
 from benchmarks.learning_speed import bounds, contenders, graphics, made_up, peers, summary, timing
 from benchmarks.online_overhead import __main__ as online_overhead
 from benchmarks.online_overhead import spans
+from benchmarks.small_handoff import shared_handoff
 from benchmarks.support_data import Log, unnamed
 from benchmarks.support_detection import __main__ as support_detection
 from offline_to_online.dataset.episode import Episode
@@ -44,7 +45,6 @@ from offline_to_online.errors import DataError
 from offline_to_online.online.evidence import RolloutEvidence
 from offline_to_online.online.gating import rules
 from offline_to_online.plugins import available, module_for
-from tests.online.small_handoff import shared_handoff
 
 ROW: dict[str, Any] = {
     "seed": 7, "bc": 0.5, "iql": 0.9, "chosen": "iql", "p_value": 1e-6, "baseline_success": 0.4,

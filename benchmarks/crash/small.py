@@ -9,13 +9,13 @@ from pathlib import Path
 
 import yaml
 
+from benchmarks.small_handoff import AUDIT, GENEROUS, LENIENT, build_handoff
 from offline_to_online.errors import one_line
 from offline_to_online.online.beginning import begin
 from offline_to_online.online.decide import open_registry
 from offline_to_online.online.finish import close, finish
 from offline_to_online.online.run import OnlineRun
 from offline_to_online.params import load_params
-from tests.online.small_handoff import AUDIT, GENEROUS, LENIENT, build_handoff
 from tests.online.small_run import play_round
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -17,13 +17,13 @@ import numpy as np
 
 from benchmarks.learning_speed.timing import ratio
 from benchmarks.online_overhead.spans import Spans, around_the_run
+from benchmarks.small_handoff import build_handoff, small_config
 from offline_to_online.dataset.files import read_json, write_json
 from offline_to_online.evaluation.rollout import Rollout
 from offline_to_online.online import collect as collecting
 from offline_to_online.online.beginning import begin
 from offline_to_online.online.decide import log_round
 from offline_to_online.online.run import DECISION, OnlineRun
-from tests.online.small_handoff import build_handoff, small_config
 
 PER_ROUND, BLOCKS = 10, 9
 UNDECIDED = {"candidate": False, "accepted": False, "reason": "nothing is learned here"}

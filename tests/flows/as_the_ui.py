@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 
+from benchmarks.small_handoff import AUDIT, GENEROUS, LENIENT
 from offline_to_online.dataset.files import read_json
 from tests.flows.conftest import change_online, eventually, use_server
-from tests.online.small_handoff import AUDIT, GENEROUS, LENIENT
 
 
 def halting(workplace: Path, api: httpx.Client, *, patience_s: int = 900) -> Path:

@@ -18,7 +18,7 @@ import httpx
 import pytest
 import yaml
 
-from tests.online.small_handoff import AUDIT, GENEROUS, LENIENT, shared_handoff
+from benchmarks.small_handoff import AUDIT, GENEROUS, LENIENT, shared_handoff
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S, BUSY_S = 900.0, 60.0

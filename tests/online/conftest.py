@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.online.small_handoff import shared_handoff, small_config
+from benchmarks.small_handoff import shared_handoff, small_config
 from tests.online.small_run import play_to_the_end
 
 

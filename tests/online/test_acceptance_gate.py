@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.small_handoff import AUDIT, GENEROUS, STRICT, small_config
 from offline_to_online.dataset.files import read_json, write_json
 from offline_to_online.errors import ParameterError
 from offline_to_online.online import audit_block, audit_rule, people
@@ -28,7 +29,6 @@ from offline_to_online.online.gating import rules
 from offline_to_online.online.run import CERTIFY, DECISION, UPDATE, OnlineRun
 from offline_to_online.online.update import update
 from offline_to_online.robots import Dynamics
-from tests.online.small_handoff import AUDIT, GENEROUS, STRICT, small_config
 from tests.online.small_run import play_round
 
 pytestmark = [

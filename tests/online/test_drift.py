@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.small_handoff import small_config
 from offline_to_online.dataset.files import folder_sha256, read_json
 from offline_to_online.dataset.spec import Array
 from offline_to_online.evaluation.guard import Guard
@@ -27,7 +28,6 @@ from offline_to_online.online.run import CERTIFY, COLLECT, OnlineRun
 from offline_to_online.support.calibration import Calibration, calibrate
 from offline_to_online.support.estimator import SupportConfig, SupportEstimator
 from tests.evaluation.toy_robot import Line, line, task
-from tests.online.small_handoff import small_config
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),

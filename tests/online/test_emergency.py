@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.small_handoff import small_config
 from offline_to_online.dataset.files import read_json
 from offline_to_online.errors import EmergencyStopError
 from offline_to_online.evaluation.panel import acceptance_block
@@ -24,7 +25,6 @@ from offline_to_online.online.run import OnlineRun
 from offline_to_online.online.trial import CHAMPION, Trial
 from offline_to_online.robots import Dynamics
 from tests.online.held_robot import hold
-from tests.online.small_handoff import small_config
 
 STOPPED_AT = 7
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.small_handoff import small_config
 from offline_to_online.dataset.episode import Episode
 from offline_to_online.dataset.files import read_json, write_json
 from offline_to_online.dataset.manifest import SplitRule
@@ -29,7 +30,6 @@ from offline_to_online.online.forgetting import (
     sample_steps,
 )
 from offline_to_online.online.run import OnlineRun
-from tests.online.small_handoff import small_config
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),

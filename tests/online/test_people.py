@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.small_handoff import AUDIT, GENEROUS, LENIENT, small_config
 from offline_to_online.dataset.files import read_json
 from offline_to_online.errors import ParameterError, RunError
 from offline_to_online.online.beginning import begin, is_over
@@ -35,7 +36,6 @@ from offline_to_online.online.people import (
     raised_limits,
 )
 from offline_to_online.online.run import DECISION, OnlineRun
-from tests.online.small_handoff import AUDIT, GENEROUS, LENIENT, small_config
 from tests.online.small_run import play_round
 
 pytestmark = [

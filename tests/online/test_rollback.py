@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.small_handoff import ROBOT, small_config
 from offline_to_online.dataset.files import file_sha256
 from offline_to_online.errors import ParameterError, PipelineError, RobotError, RunError
 from offline_to_online.online import people
@@ -22,7 +23,6 @@ from offline_to_online.online.run import OnlineRun
 from offline_to_online.online.screen import screen
 from offline_to_online.online.update import update
 from offline_to_online.online.verify import head_of, verify
-from tests.online.small_handoff import ROBOT, small_config
 from tests.online.small_run import play_round
 
 pytestmark = [

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.small_handoff import AUDIT, GENEROUS, LENIENT, ROBOT, STRICT, small_config
 from offline_to_online.dataset.files import folder_sha256, read_json, write_json
 from offline_to_online.errors import HandoffError, ParameterError, RunError
 from offline_to_online.evaluation.panel import acceptance_block
@@ -25,7 +26,6 @@ from offline_to_online.online.finish import all_collected, close, finish
 from offline_to_online.online.journal import Journal, Record
 from offline_to_online.online.run import CERTIFY, DECISION, SAFETY, UPDATE, OnlineRun
 from offline_to_online.report.online_page import write_online_report
-from tests.online.small_handoff import AUDIT, GENEROUS, LENIENT, ROBOT, STRICT, small_config
 from tests.online.small_run import play_round, play_to_the_end
 
 pytestmark = [

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.small_handoff import GENEROUS, STRICT, small_config
 from offline_to_online.dataset.episode import Episode
 from offline_to_online.dataset.files import read_json
 from offline_to_online.dataset.manifest import load_manifest
@@ -27,7 +28,6 @@ from offline_to_online.online.run import CERTIFY, SCREEN, UPDATE, OnlineRun
 from offline_to_online.online.screen import judge, screen
 from offline_to_online.online.update import update
 from offline_to_online.report.online_run import read_run, verdict_rows
-from tests.online.small_handoff import GENEROUS, STRICT, small_config
 from tests.online.small_run import play_round
 
 pytestmark = [

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.small_handoff import small_config
 from offline_to_online.dataset.files import write_json
 from offline_to_online.online.beginning import begin
 from offline_to_online.online.evidence import RolloutEvidence, Totals
 from offline_to_online.online.gating import judge, rules
 from offline_to_online.online.run import OnlineRun
 from offline_to_online.online.spending import safety_evidence, spending_before
-from tests.online.small_handoff import small_config
 
 GATE = rules(
     {

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.small_handoff import GENEROUS, LENIENT, small_config
 from offline_to_online.evaluation.rollout import read_rollout
 from offline_to_online.online.beginning import begin
 from offline_to_online.online.collect import collect, safety_gate
 from offline_to_online.online.config import GatesConfig
 from offline_to_online.online.run import OnlineRun
 from tests.online.held_robot import PUSH, hold
-from tests.online.small_handoff import GENEROUS, LENIENT, small_config
 
 
 def test_takeovers_are_executed_marked_counted_and_stop_the_run(

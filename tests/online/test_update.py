@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks.small_handoff import small_config
 from offline_to_online.dataset.files import file_sha256, folder_sha256, read_json
 from offline_to_online.errors import ParameterError
 from offline_to_online.learning.policy import Policy
@@ -19,7 +20,6 @@ from offline_to_online.online.collect import collect
 from offline_to_online.online.memory import Kept
 from offline_to_online.online.run import DECISION, OnlineRun
 from offline_to_online.online.update import update
-from tests.online.small_handoff import small_config
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),

@@ -33,7 +33,7 @@ from offline_to_online.support.calibration import Calibration, calibrate
 from offline_to_online.support.estimator import SupportConfig, SupportEstimator
 
 ROBOT = "fetch_pick_and_place"
-MANIFEST = Path(__file__).resolve().parents[2] / "data" / "manifests" / "fetch_mixed.yaml"
+MANIFEST = Path(__file__).resolve().parents[1] / "data" / "manifests" / "fetch_mixed.yaml"
 GENEROUS: dict[str, dict[str, Any]] = {
     "interventions": {"limit": 10_000},
     "support_drift": {"limit": 1.0},
