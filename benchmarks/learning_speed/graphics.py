@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,12 +18,13 @@ from benchmarks.learning_speed.contenders import (
 )
 from benchmarks.learning_speed.made_up import ACTION, ACTIONS, OBSERVATION, OBSERVATIONS, SEED
 from benchmarks.learning_speed.peers import Peer, peer_config
+from benchmarks.learning_speed.several import ForEach
 from benchmarks.learning_speed.timing import Interval, Run, Side, in_turns, ratio
 from offline_to_online.dataset.episode import Episode
 from offline_to_online.learning.algorithms.support_guard import SupportGuard
 from offline_to_online.learning.captured import UPDATES_A_GRAPH, WORTHWHILE, CudaGraph, Graph, captured_updates
 from offline_to_online.learning.learner import Normaliser
-from offline_to_online.learning.replay import Batch, Sampler, replay_for
+from offline_to_online.learning.replay import replay_for
 from offline_to_online.learning.training import train
 
 ACCELERATOR = "cuda"
@@ -38,33 +38,16 @@ COMPARED = WORTHWHILE * UPDATES_A_GRAPH
 """Updates after which a captured learner is held against one that was not."""
 
 
-class ForEach:
-    """Batches for so many seeds, each with transitions of its own."""
-
-    def __init__(self, source: Sampler, seeds: int) -> None:
-        self._source, self._seeds = source, seeds
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def sample(self, size: int, generator: torch.Generator) -> Batch:
-        """Stacked (R, N, ...)."""
-        flat = self._source.sample(self._seeds * size, generator)
-        parts = {each.name: getattr(flat, each.name) for each in dataclasses.fields(Batch)}
-        return Batch(**{name: part.view(self._seeds, size, -1) for name, part in parts.items()})
-
-
 class Together:
     """So many seeds of Support Guard, updated in one batch.
 
     Attributes:
         learner: of all of them.
-        losses: of each update of the last ``run``.
     """
 
     def __init__(self, seeds: int, episodes: Sequence[Episode], device: str) -> None:
         config = measured_config("support_guard")
-        self.learner, self.losses = _guard(seeds, episodes, device), list[dict[str, float]]()
+        self.learner = _guard(seeds, episodes, device)
         replay = replay_for(config, OBSERVATIONS, ACTIONS, device=device)
         replay.extend(episodes)
         self._sampler, self._generator = ForEach(replay, seeds), torch.Generator(device).manual_seed(SEED)
@@ -72,9 +55,7 @@ class Together:
     def run(self, updates: int) -> float:
         """Seconds of so many updates of all seeds by ``training.train``."""
         started = time.perf_counter()
-        self.losses = train(
-            self.learner, self._sampler, updates=updates, batch_size=BATCH, generator=self._generator, log_every=1
-        )
+        train(self.learner, self._sampler, updates=updates, batch_size=BATCH, generator=self._generator)
         return time.perf_counter() - started
 
     def run_one_at_a_time(self, updates: int) -> None:
@@ -84,14 +65,14 @@ class Together:
 
     def run_captured(self, updates: int, graph: Callable[[torch.Generator], Graph]) -> None:
         """The same in a graph."""
-        rows = captured_updates(
+        for _ in captured_updates(
             self.learner, self._sampler, updates=updates, batch_size=BATCH, generator=self._generator, graph=graph
-        )
-        self.losses = list(rows)
+        ):
+            pass
 
 
 def graphics_rows(episodes: Sequence[Episode], dataset: Any, rounds: int, seconds: float) -> list[dict[str, Any]]:
-    """What the GPU does, a row that says so where there is none; blocks of less than a second are a part of a whole."""
+    """What the GPU does, or a row that says that there is none; for less than a second a block is that share of one."""
     if not torch.cuda.is_available():
         return [{"part": "gpu", "measured": False, "why": "torch finds no GPU"}]
     share = min(1.0, seconds)

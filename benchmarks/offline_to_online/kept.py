@@ -12,7 +12,7 @@ from benchmarks import results_file
 from benchmarks.offline_to_online.preparing import config_of, sources
 from benchmarks.offline_to_online.settings import ALL, SETTINGS, Method, Setting
 from benchmarks.offline_to_online.summary import Results
-from offline_to_online.dataset.files import read_json
+from offline_to_online.dataset.files import read_json, replacing
 from offline_to_online.errors import ParameterError
 
 NAME = "offline_to_online"
@@ -50,11 +50,8 @@ def compact(found: Mapping[str, Any]) -> dict[str, Any]:
 
 def keep(cell: Cell, content: Mapping[str, Any], within: Path) -> None:
     """Write a cell, in one step."""
-    path = path_of(cell, within)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, sort_keys=True) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with replacing(path_of(cell, within)) as partial:
+        partial.write_text(json.dumps(content, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def there(cell: Cell, within: Path) -> bool:

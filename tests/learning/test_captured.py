@@ -6,7 +6,6 @@ graph is to a GPU: it does the recorded operations again, in the same memory, an
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import warnings
 from collections.abc import Callable
@@ -17,6 +16,7 @@ import torch
 from small_learning import ACTION, OBSERVATION, SMALL, assert_same, episode, learner, replay
 from tape import Tape
 
+from benchmarks.learning_speed.several import ForEach
 from offline_to_online.errors import TrainingError
 from offline_to_online.learning import captured
 from offline_to_online.learning.algorithms.support_guard import Config, SupportGuard
@@ -47,22 +47,6 @@ class Tapes:
     def __call__(self, generator: torch.Generator) -> Tape:
         self.made.append(Tape(generator))
         return self.made[-1]
-
-
-class ForEach:
-    """Batches for so many runs, each with transitions of its own."""
-
-    def __init__(self, source: Sampler, runs: int) -> None:
-        self._source, self._runs = source, runs
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def sample(self, size: int, generator: torch.Generator) -> Batch:
-        """Stacked (R, N, ...)."""
-        flat = self._source.sample(self._runs * size, generator)
-        parts = {each.name: getattr(flat, each.name) for each in dataclasses.fields(Batch)}
-        return Batch(**{name: part.view(self._runs, size, -1) for name, part in parts.items()})
 
 
 def guard(runs: int = 1, device: str = "cpu", **settings: Any) -> SupportGuard:
